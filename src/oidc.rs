@@ -1,0 +1,1 @@
+//! An identity token in, verified claims out.

@@ -1,0 +1,1 @@
+//! The multipart form of an upload: read strictly, checked, rebuilt.
