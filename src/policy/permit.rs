@@ -1,0 +1,47 @@
+//! The right to make one upload, as a value.
+
+use pep440_rs::Version;
+
+use super::Asked;
+use crate::names::{IndexName, ProjectName, PublisherName};
+
+/// Proof that the rules allow one upload. Only [`decide`](super::decide) makes one, and the only way to reach an
+/// upstream with the gateway's credential takes one by value: an upload that was not decided does not compile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Permit {
+    publisher: PublisherName,
+    index: IndexName,
+    project: ProjectName,
+    version: Version,
+}
+
+impl Permit {
+    pub(super) fn new(publisher: PublisherName, asked: &Asked) -> Self {
+        Self {
+            publisher,
+            index: asked.index.clone(),
+            project: asked.project.clone(),
+            version: asked.version.clone(),
+        }
+    }
+
+    /// The publisher that allows the upload.
+    pub const fn publisher(&self) -> &PublisherName {
+        &self.publisher
+    }
+
+    /// The index to upload to.
+    pub const fn index(&self) -> &IndexName {
+        &self.index
+    }
+
+    /// The project that may be uploaded.
+    pub const fn project(&self) -> &ProjectName {
+        &self.project
+    }
+
+    /// The version that may be uploaded.
+    pub const fn version(&self) -> &Version {
+        &self.version
+    }
+}
