@@ -7,4 +7,6 @@ pub mod secret;
 pub mod policy;
 
 pub mod oidc;
+pub mod store;
+pub mod token;
 pub mod upload;

@@ -1,0 +1,251 @@
+//! What must be remembered across requests, restarts and processes: identity tokens that were used, and upload
+//! tokens that were given back. One SQLite database; a thread of its own, so that no serving thread waits on a disk.
+
+use std::path::PathBuf;
+use std::thread;
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::clock::Timestamp;
+
+/// Where the store keeps its records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Location {
+    /// In a file, shared by every process that opens it.
+    File(PathBuf),
+    /// In memory: forgotten when the process ends.
+    Memory,
+}
+
+/// The store. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Store {
+    jobs: mpsc::Sender<Job>,
+}
+
+/// The store cannot answer. Whoever asks refuses for now; nothing is allowed because it could not be checked.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the store is unavailable: {0}")]
+pub struct StoreError(String);
+
+enum Job {
+    Claim {
+        key: [u8; 32],
+        until: Timestamp,
+        now: Timestamp,
+        reply: oneshot::Sender<Result<bool, StoreError>>,
+    },
+    Revoke {
+        token: String,
+        until: Timestamp,
+        now: Timestamp,
+        reply: oneshot::Sender<Result<(), StoreError>>,
+    },
+    IsRevoked {
+        token: String,
+        reply: oneshot::Sender<Result<bool, StoreError>>,
+    },
+}
+
+impl Store {
+    /// Requests that may wait for the database before callers wait to ask.
+    const QUEUE: usize = 1024;
+
+    /// Opens the database, makes its tables if they are not there, and starts its thread.
+    pub fn open(location: &Location) -> Result<Self, StoreError> {
+        let connection = match location {
+            Location::File(path) => Connection::open(path),
+            Location::Memory => Connection::open_in_memory(),
+        };
+        let connection = connection.and_then(prepared).map_err(failed)?;
+        let (jobs, queue) = mpsc::channel(Self::QUEUE);
+        thread::Builder::new()
+            .name("store".to_owned())
+            .spawn(move || work(&connection, queue))
+            .map_err(|error| StoreError(error.to_string()))?;
+        Ok(Self { jobs })
+    }
+
+    /// Claims `key` for whoever asks first, in any process. The record is kept until `until` is over.
+    pub async fn claim_once(
+        &self,
+        key: [u8; 32],
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.ask(|reply| Job::Claim { key, until, now, reply }).await
+    }
+
+    /// Remembers until `until` that an upload token was given back.
+    pub async fn revoke(&self, token: &str, until: Timestamp, now: Timestamp) -> Result<(), StoreError> {
+        self.ask(|reply| Job::Revoke { token: token.to_owned(), until, now, reply }).await
+    }
+
+    /// Whether an upload token was given back.
+    pub async fn is_revoked(&self, token: &str) -> Result<bool, StoreError> {
+        self.ask(|reply| Job::IsRevoked { token: token.to_owned(), reply }).await
+    }
+
+    async fn ask<T>(
+        &self,
+        job: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Job,
+    ) -> Result<T, StoreError> {
+        let ended = || StoreError("its thread has ended".to_owned());
+        let (reply, answer) = oneshot::channel();
+        self.jobs.send(job(reply)).await.map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())?
+    }
+}
+
+fn failed(error: rusqlite::Error) -> StoreError {
+    StoreError(error.to_string())
+}
+
+/// Write-ahead logging with full synchronisation: a claim that was answered survives `kill -9` and a power cut, and
+/// two processes on one file wait for each other instead of failing.
+fn prepared(connection: Connection) -> rusqlite::Result<Connection> {
+    connection.busy_timeout(std::time::Duration::from_secs(2))?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.execute_batch(
+        "CREATE TABLE IF NOT EXISTS used_identity (key BLOB PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID;
+         CREATE TABLE IF NOT EXISTS revoked_token (token TEXT PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID;",
+    )?;
+    Ok(connection)
+}
+
+fn work(connection: &Connection, mut queue: mpsc::Receiver<Job>) {
+    let mut last_purge = Timestamp(0);
+    // Who asked may have gone meanwhile; then nobody reads the reply.
+    while let Some(job) = queue.blocking_recv() {
+        match job {
+            Job::Claim { key, until, now, reply } => {
+                purge(connection, &mut last_purge, now);
+                _ = reply.send(claim(connection, &key, until).map_err(failed));
+            }
+            Job::Revoke { token, until, now, reply } => {
+                purge(connection, &mut last_purge, now);
+                _ = reply.send(revoke(connection, &token, until).map_err(failed));
+            }
+            Job::IsRevoked { token, reply } => _ = reply.send(is_revoked(connection, &token).map_err(failed)),
+        }
+    }
+}
+
+fn claim(connection: &Connection, key: &[u8], until: Timestamp) -> rusqlite::Result<bool> {
+    // The primary key decides the race, between threads and between processes.
+    let mut insert =
+        connection.prepare_cached("INSERT OR IGNORE INTO used_identity (key, until) VALUES (?1, ?2)")?;
+    Ok(insert.execute((key, until.0))? == 1)
+}
+
+fn revoke(connection: &Connection, token: &str, until: Timestamp) -> rusqlite::Result<()> {
+    let mut insert =
+        connection.prepare_cached("INSERT OR IGNORE INTO revoked_token (token, until) VALUES (?1, ?2)")?;
+    insert.execute((token, until.0)).map(|_| ())
+}
+
+fn is_revoked(connection: &Connection, token: &str) -> rusqlite::Result<bool> {
+    connection.prepare_cached("SELECT 1 FROM revoked_token WHERE token = ?1")?.exists([token])
+}
+
+/// Forgets what no longer matters, at most once a minute. Records are never dropped before their time.
+fn purge(connection: &Connection, last: &mut Timestamp, now: Timestamp) {
+    if now.seconds_since(*last).abs() < 60 {
+        return;
+    }
+    *last = now;
+    for table in ["used_identity", "revoked_token"] {
+        if let Err(error) = connection.execute(&format!("DELETE FROM {table} WHERE until < ?1"), [now.0]) {
+            tracing::warn!(%error, table, "cannot remove old records from the store");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_767_225_000);
+    const LATER: Timestamp = Timestamp(NOW.0 + 300);
+
+    fn run<T>(work: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(work)
+    }
+
+    #[test]
+    fn a_key_is_claimed_once() {
+        run(async {
+            let store = Store::open(&Location::Memory).unwrap();
+            assert!(store.claim_once([1; 32], LATER, NOW).await.unwrap());
+            assert!(!store.claim_once([1; 32], LATER, NOW).await.unwrap());
+            assert!(store.claim_once([2; 32], LATER, NOW).await.unwrap());
+        });
+    }
+
+    #[test]
+    fn a_claim_survives_the_process_and_holds_between_processes() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = Location::File(folder.path().join("store.db"));
+        run(async {
+            let (one, two) = (Store::open(&file).unwrap(), Store::open(&file).unwrap());
+            assert!(one.claim_once([1; 32], LATER, NOW).await.unwrap());
+            assert!(!two.claim_once([1; 32], LATER, NOW).await.unwrap());
+            drop((one, two));
+            assert!(!Store::open(&file).unwrap().claim_once([1; 32], LATER, NOW).await.unwrap());
+        });
+    }
+
+    #[test]
+    fn of_many_threads_on_two_connections_one_wins_each_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = Location::File(folder.path().join("store.db"));
+        let stores = [Store::open(&file).unwrap(), Store::open(&file).unwrap()];
+        for round in 0..20 {
+            let wins: usize = thread::scope(|scope| {
+                let racers: Vec<_> = (0..8)
+                    .map(|n| {
+                        scope.spawn({
+                            let store = stores[n % 2].clone();
+                            move || run(store.claim_once([round; 32], LATER, NOW)).unwrap()
+                        })
+                    })
+                    .collect();
+                racers.into_iter().map(|racer| usize::from(racer.join().unwrap())).sum()
+            });
+            assert_eq!(wins, 1);
+        }
+    }
+
+    #[test]
+    fn a_record_is_kept_until_its_time_and_then_forgotten() {
+        run(async {
+            let store = Store::open(&Location::Memory).unwrap();
+            store.claim_once([1; 32], LATER, NOW).await.unwrap();
+            store.claim_once([2; 32], LATER, LATER).await.unwrap();
+            assert!(!store.claim_once([1; 32], LATER, LATER).await.unwrap(), "its last second counts");
+            let after = Timestamp(LATER.0 + 61);
+            store.claim_once([3; 32], Timestamp(after.0 + 300), after).await.unwrap();
+            assert!(store.claim_once([1; 32], LATER, after).await.unwrap());
+        });
+    }
+
+    #[test]
+    fn a_token_that_was_given_back_stays_revoked() {
+        run(async {
+            let store = Store::open(&Location::Memory).unwrap();
+            assert!(!store.is_revoked("a").await.unwrap());
+            store.revoke("a", LATER, NOW).await.unwrap();
+            store.revoke("a", LATER, NOW).await.unwrap();
+            assert!(store.is_revoked("a").await.unwrap());
+            assert!(!store.is_revoked("b").await.unwrap());
+        });
+    }
+
+    #[test]
+    fn a_database_that_cannot_be_opened_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(Store::open(&Location::File(folder.path().join("missing/store.db"))).is_err());
+    }
+}
