@@ -1,2 +1,7 @@
-//! Placeholder until the command line is in place.
-fn main() {}
+//! Arguments in, exit code out.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    indexgate::cli::run()
+}

@@ -3,6 +3,7 @@
 mod claims;
 mod compare;
 mod decide;
+mod explain;
 mod glob;
 mod permit;
 mod rule;
@@ -14,6 +15,7 @@ mod tests;
 pub use claims::VerifiedClaims;
 pub use compare::Compare;
 pub use decide::{Asked, Decision, Grant, decide};
+pub use explain::{Detail, why_no_token, why_no_upload};
 pub use glob::{BadGlob, Glob};
 pub use permit::Permit;
 pub use rule::{

@@ -1,0 +1,54 @@
+//! The command line.
+
+mod check;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Trusted publishing for the package index you already run.
+///
+/// indexgate stands in front of an unmodified package index (devpi, pypiserver, ...). CI jobs prove who they are with
+/// an OIDC identity token, get a short-lived upload token for the projects that your rules give them, and upload.
+/// Everybody who uses a password goes through untouched.
+#[derive(Debug, Parser)]
+#[command(name = "indexgate", version, arg_required_else_help = true, after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway
+    ///
+    /// Logs go to standard error (INDEXGATE_LOG=debug for more), audit lines to standard output or to the file that
+    /// [audit] names. SIGTERM and SIGINT stop it: it accepts no more and finishes the requests under way for up to 30 s.
+    Serve(ConfigArgument),
+    /// Read the configuration and report every problem in it
+    ///
+    /// Changes nothing and needs no network. Exits with 0 if the configuration can be served, and with 1 if not.
+    Check(ConfigArgument),
+}
+
+#[derive(Debug, Args)]
+struct ConfigArgument {
+    /// The configuration file; relative paths in it are relative to its folder
+    #[arg(long, value_name = "FILE", default_value = "indexgate.toml")]
+    config: PathBuf,
+}
+
+const EXAMPLES: &str = "Examples:
+  indexgate check --config /etc/indexgate/indexgate.toml
+  indexgate serve --config /etc/indexgate/indexgate.toml
+  uv publish --trusted-publishing always --publish-url https://pypi.corp.example/root/prod/ dist/*";
+
+/// Runs what the arguments ask for.
+pub fn run() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Serve(arguments) => serve::serve(&arguments.config),
+        Command::Check(arguments) => check::check(&arguments.config),
+    }
+}

@@ -1,0 +1,18 @@
+//! The configuration: read whole, checked whole, and then one immutable value. It knows everyone; nobody knows it.
+
+mod issuer;
+mod load;
+mod problem;
+mod publisher;
+mod reader;
+mod secrets;
+mod settings;
+mod upstream;
+
+#[cfg(test)]
+mod tests;
+
+pub use issuer::IssuerSettings;
+pub use load::load;
+pub use problem::{ConfigError, Problem};
+pub use settings::{ListenSettings, Settings, StartError};

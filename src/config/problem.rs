@@ -1,0 +1,116 @@
+//! What is wrong with a configuration: every problem at once, each with its place and a fix.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// A configuration file and its text.
+#[derive(Debug)]
+pub struct Source {
+    /// Where it was read.
+    pub path: PathBuf,
+    /// All of it.
+    pub text: String,
+}
+
+impl Source {
+    /// What a relative path in this file is relative to.
+    pub fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("."))
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    path: PathBuf,
+    place: Option<Place>,
+    message: String,
+    fix: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Place {
+    line: usize,
+    column: usize,
+    excerpt: String,
+}
+
+impl Problem {
+    /// A problem at a place in a file.
+    pub fn at(source: &Source, span: &Range<usize>, message: impl Into<String>) -> Self {
+        let before = source.text.get(..span.start).unwrap_or(&source.text);
+        let line = before.matches('\n').count();
+        let column = before.rsplit('\n').next().map_or(0, |start| start.chars().count());
+        let excerpt = source.text.lines().nth(line).unwrap_or_default().trim_end().to_owned();
+        let place = Some(Place { line: line + 1, column: column + 1, excerpt });
+        Self { path: source.path.clone(), place, message: message.into(), fix: None }
+    }
+
+    /// A problem with a file as a whole.
+    pub fn with_file(path: &Path, message: impl Into<String>) -> Self {
+        Self { path: path.to_owned(), place: None, message: message.into(), fix: None }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn fix(mut self, fix: impl Into<String>) -> Self {
+        self.fix = Some(fix.into());
+        self
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        match &self.place {
+            None => write!(f, "{path}: {}", self.message)?,
+            Some(Place { line, column, excerpt }) => {
+                let margin = " ".repeat(line.to_string().len());
+                write!(f, "{path}:{line}:{column}: {}\n{line} | {excerpt}\n{margin} |", self.message)?;
+            }
+        }
+        match (&self.fix, &self.place) {
+            (Some(fix), Some(_)) => write!(f, " fix: {fix}"),
+            (Some(fix), None) => write!(f, "\n  fix: {fix}"),
+            (None, _) => Ok(()),
+        }
+    }
+}
+
+/// Where problems are collected while a configuration is read.
+#[derive(Debug, Default)]
+pub struct Problems(RefCell<Vec<Problem>>);
+
+impl Problems {
+    /// One more.
+    pub fn add(&self, problem: Problem) {
+        self.0.borrow_mut().push(problem);
+    }
+
+    /// All of them, in the order of the files; an error if there are any.
+    pub fn into_result(self) -> Result<(), ConfigError> {
+        let mut problems = self.0.into_inner();
+        let place = |problem: &Problem| problem.place.as_ref().map(|place| (place.line, place.column));
+        problems.sort_by(|a, b| (&a.path, place(a)).cmp(&(&b.path, place(b))));
+        problems.dedup();
+        if problems.is_empty() { Ok(()) } else { Err(ConfigError(problems)) }
+    }
+}
+
+/// A configuration that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError(Vec<Problem>);
+
+impl std::error::Error for ConfigError {}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for problem in &self.0 {
+            writeln!(f, "{problem}\n")?;
+        }
+        let count = self.0.len();
+        write!(f, "{count} problem{} in the configuration", if count == 1 { "" } else { "s" })
+    }
+}

@@ -1,0 +1,182 @@
+//! One request, from its head to its answer. Read this first.
+//!
+//! ```text
+//!                    ┌ own path ─────────► exchange: audience, mint, burn
+//! request ─► route ──┤
+//!                    │                ┌ none, or classic ─► relay: as it came
+//!                    └ credential ────┤
+//!                                     └ upload token ─────► read:   relayed, token dropped
+//!                                                           upload: receive, decide, rebuild, publish
+//!                                                           else:   refused
+//! ```
+
+mod exchange;
+mod publish;
+mod setup;
+mod story;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use http::header::{AUTHORIZATION, EXPECT};
+use http::{Method, Request, Response, StatusCode, request};
+use hyper::body::Incoming;
+
+use crate::clock::Clock;
+use crate::names::UpstreamName;
+use crate::observe::audit::{Audit, Event, Outcome};
+use crate::proxy::{
+    Arriving, Body, Caller, OwnPath, Refusal, Route, Upstream, check_request, refused,
+};
+use crate::store::Store;
+use crate::token::{BadCredential, Credential, UploadIdentity, mentions_upload_token};
+
+pub use exchange::MintRate;
+pub use setup::{Issuer, Limits, Peer, Setup};
+use story::Story;
+
+/// The gateway as one serving thread has it: nothing in here is shared that locks.
+#[derive(Debug)]
+pub struct Gateway {
+    setup: Arc<Setup>,
+    upstreams: HashMap<UpstreamName, Upstream>,
+    store: Store,
+    audit: Audit,
+    rate: MintRate,
+    clock: Clock,
+}
+
+impl Gateway {
+    /// A gateway with this configuration. `store`, `audit` and `rate` are shared with the other threads.
+    pub fn new(setup: Arc<Setup>, store: Store, audit: Audit, rate: MintRate, clock: Clock) -> Self {
+        let upstream = |settings| Upstream::new(Arc::clone(settings), clock.clone());
+        let upstreams = setup.upstreams.iter().map(|settings| (settings.name.clone(), upstream(settings))).collect();
+        Self { setup, upstreams, store, audit, rate, clock }
+    }
+
+    /// Answers a request. Whatever happens, there is an answer.
+    pub async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+        let (head, body) = request.into_parts();
+        let body = Arriving::new(body, head.headers.contains_key(EXPECT), self.setup.limits.upload.size);
+        let caller = self.setup.caller(&head.headers, peer);
+        let route = match self.setup.routes.find(&head.method, head.uri.path(), head.uri.query()) {
+            Ok(Route::Own(path)) => return self.own(path, &head, body, &caller).await,
+            other => other,
+        };
+        let mut story = Story::begin(Event::Request, caller.address, &self.setup.hash, &self.clock);
+        let answer = match route {
+            Ok(route) => self.forward(route, &head, body, &caller, &mut story).await,
+            Err(refusal) => Err(refusal),
+        };
+        match answer {
+            Ok(answer) => {
+                story.answered(answer.status());
+                self.tell(story).await;
+                answer
+            }
+            Err(refusal) => {
+                let answer = refused(&refusal, story.reference(), &head.headers);
+                story.refused(&refusal, answer.status());
+                self.tell(story).await;
+                answer
+            }
+        }
+    }
+
+    /// The exchange. These paths never reach an upstream and look at no credential.
+    async fn own(&self, path: OwnPath, head: &request::Parts, body: Arriving, caller: &Caller) -> Response<Body> {
+        match path {
+            OwnPath::Audience => self.audience(&head.method, caller),
+            OwnPath::Mint => self.mint(&head.method, body, caller).await,
+            OwnPath::Burn => self.burn(&head.method, body, caller).await,
+            OwnPath::Unknown => exchange::unknown(caller),
+        }
+    }
+
+    /// Everything that may reach an upstream: by what the caller presents, in one of two lanes that never mix.
+    async fn forward(
+        &self,
+        route: Route<'_>,
+        head: &request::Parts,
+        body: Arriving,
+        caller: &Caller,
+        story: &mut Story,
+    ) -> Result<Response<Body>, Refusal> {
+        check_request(head)?;
+        self.check_nothing_leaks(head)?;
+        match Credential::read(&head.headers)? {
+            Credential::Anonymous | Credential::Classic => {
+                self.check_no_identity_token(head)?;
+                if let Route::Upload(index) = &route {
+                    story.relayed_upload(&index.index);
+                }
+                self.relay(head.clone(), body, caller).await
+            }
+            Credential::Minted(token) => {
+                let identity = self.setup.tokens.verify(token.expose(), self.clock.now())?;
+                story.identified(&identity);
+                match route {
+                    Route::Upload(index) => {
+                        story.about(Event::Upload);
+                        self.publish(index, identity, head, body, caller, story).await
+                    }
+                    Route::Read => self.relay(without_token(head), body, caller).await,
+                    Route::AlmostUpload(index) => {
+                        Err(Refusal::UploadPath { upload_path: index.upload_path.clone() })
+                    }
+                    Route::Other | Route::Own(_) => Err(self.not_an_upload(&identity, &head.method)),
+                }
+            }
+        }
+    }
+
+    /// The relay lane: the request as it came, the answer as it comes.
+    async fn relay(&self, head: request::Parts, body: Arriving, caller: &Caller) -> Result<Response<Body>, Refusal> {
+        let upstream = self.setup.routes.upstream(head.uri.path()).ok_or(Refusal::NoUpstream)?;
+        let upstream = self.upstreams.get(&upstream.upstream).ok_or(Refusal::NoUpstream)?;
+        let progress = body.progress();
+        let answer = upstream.relay(head.method, &head.uri, &head.headers, Body::new(body), &progress, caller).await;
+        answer.map_err(|error| Refusal::Upstream { upstream: upstream.settings().name.clone(), error })
+    }
+
+    /// An upload token in the target or in a header that is no credential would travel on: it is refused.
+    fn check_nothing_leaks(&self, head: &request::Parts) -> Result<(), Refusal> {
+        let target = head.uri.path_and_query().map_or("", |target| target.as_str());
+        let fields = head.headers.iter().filter(|(name, _)| *name != AUTHORIZATION);
+        let leaks = mentions_upload_token(target.as_bytes())
+            || fields.map(|(_, value)| value.as_bytes()).any(mentions_upload_token);
+        if leaks { Err(BadCredential::Misplaced.into()) } else { Ok(()) }
+    }
+
+    /// An identity token of one of our issuers is not passed on as if it were some index's password: it could be
+    /// exchanged by whoever reads it.
+    fn check_no_identity_token(&self, head: &request::Parts) -> Result<(), Refusal> {
+        match Credential::jwt(&head.headers) {
+            Some(jwt) if self.setup.issued_by_ours(jwt.expose()) => Err(BadCredential::IdentityToken.into()),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn not_an_upload(&self, _identity: &UploadIdentity, _method: &Method) -> Refusal {
+        let paths = self.setup.routes.indexes.iter().map(|index| index.upload_path.as_str());
+        Refusal::NotAnUpload { upload_paths: paths.collect::<Vec<_>>().join(" or ") }
+    }
+
+    /// Writes the audit line of a request that deserves one.
+    async fn tell(&self, story: Story) {
+        if let Some(record) = story.end(&self.clock) {
+            if record.decision != Outcome::Allow && record.status >= StatusCode::INTERNAL_SERVER_ERROR.as_u16() {
+                tracing::error!(reference = record.reference, reason = record.reason, "request failed");
+            }
+            // A line that cannot be written is in the log already, whole.
+            _ = self.audit.record(&record).await;
+        }
+    }
+}
+
+/// uv and hatch send upload credentials with their look at the index: the index sees an anonymous reader.
+fn without_token(head: &request::Parts) -> request::Parts {
+    let mut head = head.clone();
+    head.headers.remove(AUTHORIZATION);
+    head
+}

@@ -1,0 +1,268 @@
+//! The exchange: an identity token in, an upload token out. PyPI's protocol, and uv's way to give a token back.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use http::{Method, Response, StatusCode};
+use moka::sync::Cache;
+use serde_json::json;
+use tokio::time::timeout;
+
+use super::{Gateway, Issuer, Story};
+use crate::clock::Timestamp;
+use crate::json;
+use crate::observe::audit::{Event, Record};
+use crate::oidc::{IdentifyError, TokenError, Unverified, identify};
+use crate::policy::{decide, why_no_token};
+use crate::proxy::{Arriving, Body, Caller, ExchangeRefusal, exchange_refused, json as json_answer};
+use crate::token::Minted;
+
+/// The largest body of a request: a token of 16 KiB and room around it.
+const LARGEST_BODY: usize = 64 * 1024;
+
+/// Clients give up after 5 s, whatever the issuer does.
+const ANSWER_WITHIN: Duration = Duration::from_millis(3900);
+
+/// How long after a token's `exp` its use is still remembered: the leeway in which it is accepted, and a margin.
+const REMEMBER: Duration = Duration::from_secs(30 + 60);
+
+impl Gateway {
+    /// `GET /_/oidc/audience`: what to ask the CI system for.
+    pub(super) fn audience(&self, method: &Method, _caller: &Caller) -> Response<Body> {
+        if self.setup.issuers.is_empty() {
+            return exchange_refused(&ExchangeRefusal::NotSetUp, "-");
+        }
+        match *method {
+            Method::GET | Method::HEAD => json_answer(StatusCode::OK, &json!({"audience": self.setup.audience})),
+            _ => exchange_refused(&ExchangeRefusal::Method("GET, HEAD"), "-"),
+        }
+    }
+
+    /// `POST /_/oidc/mint-token`.
+    pub(super) async fn mint(&self, method: &Method, body: Arriving, caller: &Caller) -> Response<Body> {
+        let mut story = Story::begin(Event::Mint, caller.address, &self.setup.hash, &self.clock);
+        story.about(Event::Mint);
+        let exchange = timeout(ANSWER_WITHIN, self.exchange(method, body, caller, &mut story)).await;
+        let minted = exchange.unwrap_or_else(|_| {
+            Err(ExchangeRefusal::Unavailable("the exchange took too long; try again in a moment".to_owned()))
+        });
+        match minted {
+            Ok(minted) => self.hand_out(&minted, story).await,
+            Err(refusal) => {
+                let answer = exchange_refused(&refusal, story.reference());
+                story.refused(&refusal, answer.status());
+                self.tell(story).await;
+                answer
+            }
+        }
+    }
+
+    /// From the body of the request to a token, or to the first thing that is wrong.
+    async fn exchange(
+        &self,
+        method: &Method,
+        body: Arriving,
+        caller: &Caller,
+        story: &mut Story,
+    ) -> Result<Minted, ExchangeRefusal> {
+        self.check_may_ask(method, caller)?;
+        let jwt = token_in(body).await?;
+        let token = Unverified::read(&jwt).map_err(|error| token_refused(&error))?;
+        let setup = &self.setup;
+        let issuer = setup.issuer(token.issuer()).ok_or_else(unknown_issuer)?;
+        let now = self.clock.now();
+
+        let identity = identify(&token, &issuer.keys, &issuer.expected(&setup.audience), now).await;
+        let identity = identity.map_err(|error| not_identified(issuer, &error))?;
+        let claims = issuer.preset.read(issuer.name.clone(), &identity, &issuer.kept_claims);
+        let claims = claims.map_err(|problem| ExchangeRefusal::InvalidPublisher(problem.to_string()))?;
+        story.claims(&claims);
+
+        let decision = decide(&setup.rules, &claims, None, now);
+        if decision.grants.is_empty() {
+            let why = why_no_token(&decision, &claims, setup.detail);
+            return Err(ExchangeRefusal::InvalidPublisher(why));
+        }
+        story.granted(&decision.grants);
+        self.claim(identity.replay_key(), identity.expires(), now).await?;
+        setup.tokens.mint(&claims, now).ok_or_else(|| unavailable("the system gives no random bytes"))
+    }
+
+    fn check_may_ask(&self, method: &Method, caller: &Caller) -> Result<(), ExchangeRefusal> {
+        if self.setup.issuers.is_empty() {
+            return Err(ExchangeRefusal::NotSetUp);
+        }
+        if method != Method::POST {
+            return Err(ExchangeRefusal::Method("POST"));
+        }
+        self.rate.count(caller.address).map_err(ExchangeRefusal::RateLimited)
+    }
+
+    /// Uses up the identity token. This comes last, so that a refused exchange can be repeated once the rules are right.
+    async fn claim(&self, key: [u8; 32], expires: Timestamp, now: Timestamp) -> Result<(), ExchangeRefusal> {
+        match self.store.claim_once(key, expires.after(REMEMBER), now).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(ExchangeRefusal::Reused),
+            Err(error) => {
+                tracing::error!(%error, "cannot claim an identity token");
+                Err(unavailable("the gateway's store is unavailable"))
+            }
+        }
+    }
+
+    /// Answers with the token, after the audit has it: a token that nobody would know of is not handed out.
+    async fn hand_out(&self, minted: &Minted, mut story: Story) -> Response<Body> {
+        story.minted(&minted.id);
+        story.answered(StatusCode::OK);
+        let reference = story.reference().to_owned();
+        let record: Option<Record> = story.end(&self.clock);
+        if let Some(record) = record
+            && self.audit.record(&record).await.is_err()
+        {
+            return exchange_refused(&unavailable("the gateway's audit cannot be written"), &reference);
+        }
+        let answer = json!({"success": true, "token": minted.token.expose(), "expires": minted.expires.0});
+        json_answer(StatusCode::OK, &answer)
+    }
+
+    /// `POST /_/oidc/burn-token`: an upload token is given back. Tokens that are none, or no longer, are as good as burnt.
+    pub(super) async fn burn(&self, method: &Method, body: Arriving, caller: &Caller) -> Response<Body> {
+        let mut story = Story::begin(Event::Burn, caller.address, &self.setup.hash, &self.clock);
+        match self.give_back(method, body, caller, &mut story).await {
+            Ok(()) => {
+                story.answered(StatusCode::ACCEPTED);
+                self.tell(story).await;
+                json_answer(StatusCode::ACCEPTED, &json!({"message": "Accepted"}))
+            }
+            Err(refusal) => {
+                let answer = exchange_refused(&refusal, story.reference());
+                story.refused(&refusal, answer.status());
+                self.tell(story).await;
+                answer
+            }
+        }
+    }
+
+    async fn give_back(
+        &self,
+        method: &Method,
+        body: Arriving,
+        caller: &Caller,
+        story: &mut Story,
+    ) -> Result<(), ExchangeRefusal> {
+        self.check_may_ask(method, caller)?;
+        let token = token_in(body).await?;
+        let now = self.clock.now();
+        let Ok(identity) = self.setup.tokens.verify(&token, now) else { return Ok(()) };
+        story.about(Event::Burn);
+        story.identified(&identity);
+        story.granted(&[]);
+        let revoked = self.store.revoke(&identity.token_id, identity.expires, now).await;
+        revoked.map_err(|error| {
+            tracing::error!(%error, "cannot revoke an upload token");
+            unavailable("the gateway's store is unavailable")
+        })
+    }
+}
+
+/// A path under `/_/` that is not served.
+pub(super) fn unknown(_caller: &Caller) -> Response<Body> {
+    exchange_refused(&ExchangeRefusal::NotFound, "-")
+}
+
+/// The `token` of the request: a JSON object, whatever the `Content-Type` says. Other members are for later protocols.
+async fn token_in(mut body: Arriving) -> Result<String, ExchangeRefusal> {
+    let invalid = |why: &str| ExchangeRefusal::InvalidPayload(why.to_owned());
+    let text = body.all(LARGEST_BODY).await.map_err(|_| invalid("the request body ended early"))?;
+    let text = text.ok_or(ExchangeRefusal::TooLarge(LARGEST_BODY))?;
+    let object = json::parse(&text).map_err(|error| invalid(&format!("the request body is not JSON: {error}")))?;
+    match object.get("token") {
+        Some(serde_json::Value::String(token)) => Ok(token.clone()),
+        Some(_) => Err(invalid("`token` must be a string")),
+        None => Err(invalid("the request body must be a JSON object with a `token`")),
+    }
+}
+
+fn unknown_issuer() -> ExchangeRefusal {
+    ExchangeRefusal::InvalidPayload("unknown trusted publishing issuer".to_owned())
+}
+
+fn unavailable(why: &str) -> ExchangeRefusal {
+    ExchangeRefusal::Unavailable(format!("{why}; try again in a moment"))
+}
+
+fn not_identified(issuer: &Issuer, error: &IdentifyError) -> ExchangeRefusal {
+    match error {
+        IdentifyError::Token(error) => token_refused(error),
+        IdentifyError::Keys(_) => {
+            let problem = issuer.keys.problem().map(|problem| problem.to_string());
+            tracing::error!(issuer = %issuer.name, problem, "no keys to verify an identity token with");
+            unavailable("the keys of the token's issuer cannot be fetched")
+        }
+    }
+}
+
+/// What is wrong with a token is for the log: to a stranger every flaw looks the same.
+fn token_refused(error: &TokenError) -> ExchangeRefusal {
+    tracing::info!(%error, "an identity token was refused");
+    match error {
+        TokenError::Malformed(_) => ExchangeRefusal::InvalidPayload("malformed JWT".to_owned()),
+        TokenError::UnknownKey(_) | TokenError::BadSignature(_) | TokenError::Invalid(_) => {
+            ExchangeRefusal::InvalidToken("malformed or invalid token".to_owned())
+        }
+    }
+}
+
+/// Counts exchanges by client address, in windows of a minute. Shared by all serving threads.
+#[derive(Clone, Debug)]
+pub struct MintRate {
+    per_minute: u32,
+    counts: Cache<IpAddr, Arc<AtomicU32>>,
+}
+
+impl MintRate {
+    const WINDOW: Duration = Duration::from_secs(60);
+    /// Addresses that are remembered; more make the oldest forgotten, which only ever allows more.
+    const MOST_ADDRESSES: u64 = 100_000;
+
+    /// Allows so many exchanges a minute from one address (one /64 for IPv6).
+    pub fn new(per_minute: u32) -> Self {
+        let counts = Cache::builder().max_capacity(Self::MOST_ADDRESSES).time_to_live(Self::WINDOW).build();
+        Self { per_minute, counts }
+    }
+
+    /// Counts one; the error is how many seconds to wait.
+    fn count(&self, address: IpAddr) -> Result<(), u64> {
+        let count = self.counts.get_with(network(address), Arc::default);
+        if count.fetch_add(1, Ordering::Relaxed) < self.per_minute { Ok(()) } else { Err(Self::WINDOW.as_secs()) }
+    }
+}
+
+/// An IPv6 customer has a whole /64.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            std::net::Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_address_has_its_own_count_and_ipv6_by_network() {
+        let rate = MintRate::new(2);
+        let count = |address: &str| rate.count(address.parse().unwrap()).is_ok();
+        assert!(count("192.0.2.1") && count("192.0.2.1") && !count("192.0.2.1"));
+        assert!(!count("::ffff:192.0.2.1"), "the same client over IPv6");
+        assert!(count("192.0.2.2"));
+        assert!(count("2001:db8::1") && count("2001:db8::2") && !count("2001:db8::3"));
+        assert!(count("2001:db8:0:1::1"));
+    }
+}

@@ -1,0 +1,105 @@
+//! The guarded lane: an upload with an upload token. Received whole, checked, decided, rebuilt, and only then sent.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, Response, request};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use super::{Gateway, Story};
+use crate::policy::{Asked, decide, why_no_upload};
+use crate::proxy::{Arriving, Body, Caller, IndexRoute, Refusal, UpstreamError};
+use crate::token::{BadToken, UploadIdentity};
+use crate::upload::{Receiver, Upload, UploadError};
+
+impl Gateway {
+    /// An upload, from its head to the index's answer.
+    pub(super) async fn publish(
+        &self,
+        index: &IndexRoute,
+        identity: UploadIdentity,
+        head: &request::Parts,
+        mut body: Arriving,
+        caller: &Caller,
+        story: &mut Story,
+    ) -> Result<Response<Body>, Refusal> {
+        if self.store.is_revoked(&identity.token_id).await? {
+            return Err(BadToken::Revoked.into());
+        }
+        let upload = self.receive(&head.headers, &mut body).await?;
+        story.uploading(&index.index, &upload);
+
+        let asked = Asked {
+            index: index.index.clone(),
+            project: upload.project().clone(),
+            version: upload.version().clone(),
+        };
+        let setup = &self.setup;
+        let decision = decide(&setup.rules, &identity.claims, Some(&asked), self.clock.now());
+        let Some(permit) = decision.permit else {
+            return Err(Refusal::NotPermitted(why_no_upload(&decision, &identity.claims, &asked, setup.detail)));
+        };
+        story.permitted(&permit);
+
+        let failed = |error: UpstreamError| Refusal::Upstream { upstream: index.upstream.clone(), error };
+        let upstream = self.upstreams.get(&index.upstream).ok_or(Refusal::NoUpstream)?;
+        let rebuilt = Arc::new(spawn_blocking(move || upload.rebuild()).await.map_err(|_| Refusal::Internal)?);
+        upstream.publish(permit, &index.upload_path, rebuilt, &head.headers, caller).await.map_err(failed)
+    }
+
+    /// Reads the form to its end. The inspection runs beside the reading, on a blocking thread, one batch behind; no
+    /// blocking thread ever waits for a client.
+    async fn receive(&self, headers: &HeaderMap, body: &mut Arriving) -> Result<Upload, Refusal> {
+        let mut receiver = self.receiver(headers)?;
+        loop {
+            let batch = self.next_batch(body);
+            let Some(chunks) = batch.await? else { break };
+            let inspected = spawn_blocking(move || inspect(receiver, &chunks));
+            receiver = inspected.await.map_err(|_| Refusal::Internal)??;
+        }
+        Ok(spawn_blocking(move || receiver.finish()).await.map_err(|_| Refusal::Internal)??)
+    }
+
+    fn receiver(&self, headers: &HeaderMap) -> Result<Receiver, Refusal> {
+        let limits = &self.setup.limits.upload;
+        let coded = |value: &http::HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"identity");
+        if headers.get_all(CONTENT_ENCODING).iter().any(coded) {
+            return Err(Refusal::ContentEncoding);
+        }
+        let declared = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+        if declared.is_some_and(|length| length > limits.size) {
+            return Err(Refusal::TooLarge { limit: limits.size });
+        }
+        let content_type = headers.get(CONTENT_TYPE).map_or(&[][..], |value| value.as_bytes());
+        Ok(Receiver::new(content_type, limits, &self.setup.spool)?)
+    }
+
+    /// What has arrived, up to a batch; waits for the first bytes. `None` at the end.
+    async fn next_batch(&self, body: &mut Arriving) -> Result<Option<Vec<Bytes>>, Refusal> {
+        const BATCH: usize = 512 * 1024;
+        let mut chunks = Vec::new();
+        let mut size = 0;
+        while size < BATCH {
+            let next = timeout(self.setup.limits.body_pause, body.next()).await;
+            match next.map_err(|_| Refusal::Stalled)? {
+                Some(Ok(chunk)) => {
+                    size += chunk.len();
+                    chunks.push(chunk);
+                }
+                // Half an upload is no upload.
+                Some(Err(_)) => return Err(Refusal::Aborted),
+                None => break,
+            }
+        }
+        Ok((!chunks.is_empty()).then_some(chunks))
+    }
+}
+
+fn inspect(mut receiver: Receiver, chunks: &[Bytes]) -> Result<Receiver, UploadError> {
+    for chunk in chunks {
+        receiver.push(chunk)?;
+    }
+    Ok(receiver)
+}

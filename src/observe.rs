@@ -1,0 +1,4 @@
+//! What operators see: one audit line for each decision, and the log.
+
+pub mod audit;
+pub mod logs;

@@ -1,0 +1,152 @@
+//! Every way in which a request can end badly. `Display` is for the log and the audit; what the caller is told is
+//! chosen in `respond`.
+
+use std::time::Duration;
+
+use crate::names::UpstreamName;
+use crate::store::StoreError;
+use crate::token::{BadCredential, BadToken};
+use crate::upload::UploadError;
+
+/// Why a request outside the exchange was not answered with what it asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The request line.
+    #[error("the request target is not usable: {0}")]
+    BadTarget(&'static str),
+    /// The target is longer than any index needs.
+    #[error("the request target is too long")]
+    TargetTooLong,
+    /// The header fields.
+    #[error("the request is malformed: {0}")]
+    BadHead(&'static str),
+    /// More header bytes than any client sends.
+    #[error("the request has too many header bytes")]
+    HeadTooLarge,
+    /// An expectation other than `100-continue`.
+    #[error("the expectation is not supported")]
+    Expectation,
+    /// A method that is never served.
+    #[error("the method is not supported; methods are upper-case letters, CONNECT and TRACE are not served")]
+    Method,
+    /// No upstream has this path.
+    #[error("nothing is served under this path")]
+    NoUpstream,
+    /// An upload token, or something like it, in the wrong place.
+    #[error(transparent)]
+    Credential(#[from] BadCredential),
+    /// An upload token that is not valid.
+    #[error(transparent)]
+    Token(#[from] BadToken),
+    /// An upload token on something that is no upload.
+    #[error("an upload token can only upload: POST a file to {upload_paths}")]
+    NotAnUpload {
+        /// Where uploads go.
+        upload_paths: String,
+    },
+    /// The upload path in another spelling.
+    #[error("uploads with an upload token go to exactly {upload_path}, without a query")]
+    UploadPath {
+        /// The right spelling.
+        upload_path: String,
+    },
+    /// A coding of the whole body.
+    #[error("an upload cannot have a Content-Encoding; send the form as it is")]
+    ContentEncoding,
+    /// The declared length is over the limit.
+    #[error("the upload is larger than {limit} bytes")]
+    TooLarge {
+        /// `limits.upload_size`.
+        limit: u64,
+    },
+    /// The form, the file or its archive.
+    #[error(transparent)]
+    Upload(#[from] UploadError),
+    /// The client stopped sending.
+    #[error("the upload stopped arriving")]
+    Stalled,
+    /// The client went away or broke the framing of its body.
+    #[error("the upload ended before it was complete")]
+    Aborted,
+    /// The rules do not allow this upload.
+    #[error("{0}")]
+    NotPermitted(String),
+    /// What must be remembered cannot be looked up.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The index server.
+    #[error("upstream `{upstream}`: {error}")]
+    Upstream {
+        /// Which.
+        upstream: UpstreamName,
+        /// What went wrong.
+        error: UpstreamError,
+    },
+    /// A thread of ours ended, which no request should be able to cause.
+    #[error("the inspection of the upload failed inside the gateway")]
+    Internal,
+}
+
+/// What went wrong between the gateway and an index server.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamError {
+    /// No connection.
+    #[error("cannot connect: {0}")]
+    Connect(String),
+    /// The connection broke before there was an answer.
+    #[error("the connection broke: {0}")]
+    Broken(String),
+    /// No answer in time.
+    #[error("no answer within {} s", .0.as_secs())]
+    Slow(Duration),
+    /// It tried to leave HTTP.
+    #[error("it answered with a protocol switch")]
+    Switch,
+    /// It refuses the credential that the gateway uses.
+    #[error("it refuses the gateway's own credential (HTTP {0})")]
+    CredentialRefused(u16),
+    /// Its login page answers with something that is no login.
+    #[error("its +login gave no token: {0}")]
+    Login(String),
+    /// It answered a guarded upload with a redirect.
+    #[error("it answered the upload with a redirect (HTTP {0}); check the upstream's url and upload_path")]
+    Redirect(u16),
+    /// It failed.
+    #[error("it failed with HTTP {0}")]
+    Failed(u16),
+}
+
+/// Why an exchange was refused: PyPI's codes, and two for moments in which nobody could be served.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ExchangeRefusal {
+    /// The request is no exchange, or its token is no token, or its issuer is unknown.
+    #[error("{0}")]
+    InvalidPayload(String),
+    /// The token is not valid.
+    #[error("{0}")]
+    InvalidToken(String),
+    /// No publisher matches.
+    #[error("valid token, but no corresponding publisher ({0})")]
+    InvalidPublisher(String),
+    /// The token was exchanged before.
+    #[error("invalid token: already used")]
+    Reused,
+    /// Too many exchanges from this address.
+    #[error("too many token requests from this address; try again in {0} seconds")]
+    RateLimited(u64),
+    /// The issuer's keys, the store or the audit cannot be reached.
+    #[error("{0}")]
+    Unavailable(String),
+    /// This path is not served.
+    #[error("not found")]
+    NotFound,
+    /// No issuer is configured.
+    #[error("trusted publishing is not set up here: no issuer is configured")]
+    NotSetUp,
+    /// The wrong method; the right ones.
+    #[error("method not allowed; use {0}")]
+    Method(&'static str),
+    /// The body is larger than any token.
+    #[error("the request body is larger than {0} bytes")]
+    TooLarge(usize),
+}

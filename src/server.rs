@@ -1,0 +1,7 @@
+//! Sockets and life cycle: one thread for each core, each with its own listener, runtime and upstream connections.
+
+mod listen;
+mod run;
+
+pub use listen::Door;
+pub use run::{Server, Serving, Shared};

@@ -1,0 +1,144 @@
+//! Connections: accepted, spoken HTTP/1.1 with, and ended in peace.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConfig;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::spawn_local;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+
+use crate::gateway::{Gateway, Peer};
+
+/// How long a connection may wait for its next request. hatch fails if a connection it kept is closed sooner.
+const IDLE: Duration = Duration::from_secs(75);
+/// The read buffer adapts to the traffic up to here; a request's head must fit, too.
+const READ_BUFFER: usize = 256 * 1024;
+/// More header fields than any client sends.
+const MOST_HEADERS: usize = 100;
+
+/// How connections are spoken with.
+#[derive(Clone, Debug)]
+pub struct Door {
+    /// TLS, if it ends here.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// How long the first request of a connection may take to arrive, TLS included.
+    pub header_timeout: Duration,
+}
+
+/// A listening socket that shares its address with those of the other threads: the kernel spreads connections.
+pub(super) fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    const BACKLOG: i32 = 1024;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Accepts until told to stop, and then waits until every connection has ended.
+pub(super) async fn accept(
+    listener: std::net::TcpListener,
+    door: Door,
+    gateway: Rc<Gateway>,
+    mut stop: watch::Receiver<bool>,
+) -> io::Result<()> {
+    let listener = TcpListener::from_std(listener)?;
+    // Each connection holds a clone; the last one to go ends the wait.
+    let (open, all_closed) = watch::channel(());
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        match accepted {
+            Ok((stream, address)) => {
+                let (door, gateway, stop, open) = (door.clone(), Rc::clone(&gateway), stop.clone(), open.subscribe());
+                spawn_local(async move {
+                    converse(stream, address, door, gateway, stop).await;
+                    drop(open);
+                });
+            }
+            Err(error) => {
+                // Out of file descriptors, mostly: connections must end before there can be new ones.
+                tracing::warn!(%error, "cannot accept a connection");
+                sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+    drop((listener, all_closed));
+    open.closed().await;
+    Ok(())
+}
+
+async fn converse(
+    stream: TcpStream,
+    address: SocketAddr,
+    door: Door,
+    gateway: Rc<Gateway>,
+    stop: watch::Receiver<bool>,
+) {
+    let peer = Peer { address: address.ip().to_canonical(), tls: door.tls.is_some() };
+    _ = stream.set_nodelay(true);
+    let Some(tls) = &door.tls else { return speak(stream, peer, &door, gateway, stop).await };
+    match timeout(door.header_timeout, TlsAcceptor::from(Arc::clone(tls)).accept(stream)).await {
+        Ok(Ok(stream)) => speak(stream, peer, &door, gateway, stop).await,
+        Ok(Err(error)) => tracing::debug!(client = %peer.address, %error, "no TLS"),
+        Err(_) => tracing::debug!(client = %peer.address, "the TLS handshake took too long"),
+    }
+}
+
+async fn speak(
+    stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+    peer: Peer,
+    door: &Door,
+    gateway: Rc<Gateway>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let asked = Rc::new(Cell::new(false));
+    let service = service_fn(|request| {
+        asked.set(true);
+        let gateway = Rc::clone(&gateway);
+        async move { Ok::<_, Infallible>(gateway.answer(request, peer).await) }
+    });
+    let connection = http1::Builder::new()
+        // Without a timer the timeout below does nothing.
+        .timer(TokioTimer::new())
+        .header_read_timeout(IDLE)
+        .max_buf_size(READ_BUFFER)
+        .max_headers(MOST_HEADERS)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let silent = async {
+        sleep(door.header_timeout).await;
+        if asked.get() {
+            std::future::pending::<()>().await;
+        }
+    };
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = silent => return tracing::debug!(client = %peer.address, "no request in time"),
+        _ = stop.wait_for(|stop| *stop) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(client = %peer.address, %error, "a connection ended badly");
+    }
+}
