@@ -8,6 +8,7 @@ mod sdist;
 mod tar_entry;
 mod wheel;
 mod zip;
+mod zip_end;
 
 use std::io;
 

@@ -53,7 +53,7 @@ pub enum UploadError {
     #[error(transparent)]
     Field(#[from] FieldError),
     /// The form field `name` is not a project name.
-    #[error("the form field `name` cannot be used: {0}")]
+    #[error("the form field `name` cannot be used: {0}; correct the name in the package's own configuration")]
     Name(#[from] BadProjectName),
     /// The form field `version` is not a version.
     #[error("the form field `version` cannot be used: {0}")]

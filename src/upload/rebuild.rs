@@ -68,9 +68,11 @@ impl Upload {
             [":action", "protocol_version", "filetype", "sha256_digest", "md5_digest", "blake2_256_digest"];
         field(":action", "file_upload");
         field("protocol_version", "1");
-        field("filetype", self.kind().file_type());
         for (name, value) in self.fields.iter().filter(|(name, _)| !OURS.contains(name)) {
             field(name, value);
+            if *name == "version" {
+                field("filetype", self.kind().file_type());
+            }
         }
         field("sha256_digest", &self.sha256);
     }

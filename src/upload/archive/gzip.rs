@@ -6,7 +6,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use flate2::bufread::GzDecoder;
 
 use super::ArchiveError;
-use super::zip;
+use super::zip_end;
 use crate::upload::limits::UploadLimits;
 use crate::upload::spool::{SpoolReader, Spooled};
 
@@ -42,7 +42,7 @@ impl<'a> Inflated<'a> {
         if magic != [0x1f, 0x8b] {
             return Err(ArchiveError::NotA(".tar.gz"));
         }
-        if !zip::end_records(content)?.is_empty() {
+        if !zip_end::end_records(content)?.is_empty() {
             return Err(ArchiveError::Ambiguous { format: "sdist", problem: "it is a zip file as well" });
         }
         let plausible = PLAUSIBLE.saturating_add(content.len().saturating_mul(PLAUSIBLE_RATIO));

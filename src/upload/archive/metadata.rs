@@ -42,8 +42,8 @@ fn name_and_version(text: &[u8]) -> Result<(&str, &str), &'static str> {
 /// What stands before the first empty line. Python's reader also ends a line at a CR alone, so there must be none.
 fn header_of(text: &str) -> Result<&str, &'static str> {
     let end = match (text.find("\n\n"), text.find("\n\r\n")) {
-        (Some(a), Some(b)) => a.min(b),
-        (a, b) => a.or(b).unwrap_or(text.len()),
+        (Some(a), Some(b)) => a.min(b) + 1,
+        (a, b) => a.or(b).map_or(text.len(), |line_end| line_end + 1),
     };
     let header = &text[..end];
     let bare_cr = header.match_indices('\r').any(|(at, _)| !text[at + 1..].starts_with('\n'));

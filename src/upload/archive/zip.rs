@@ -10,6 +10,7 @@ use std::collections::HashSet;
 use std::io::Read;
 
 use super::ArchiveError;
+use super::zip_end;
 use crate::upload::limits::UploadLimits;
 use crate::upload::spool::Spooled;
 
@@ -28,10 +29,10 @@ pub(super) struct Entry {
 
 /// The files of a zip, in the order in which they lie in it.
 pub(super) fn entries(content: &Spooled, limits: &UploadLimits) -> Result<Vec<Entry>, ArchiveError> {
-    if content.len() < END_SIZE || !read(content, 0, 4)?.starts_with(LOCAL) {
+    if content.len() < 4 || !read(content, 0, 4)?.starts_with(LOCAL) {
         return Err(ArchiveError::NotA("wheel"));
     }
-    let directory = find_directory(content)?;
+    let directory = zip_end::find_directory(content)?;
     let too_large = |limit| ArchiveError::TooLarge { format: "wheel", limit };
     if directory.entries > limits.archive_entries as u64 {
         return Err(too_large(format!("{} files", limits.archive_entries)));
@@ -89,16 +90,10 @@ fn inflate(packed: &[u8], size: u64) -> Result<Vec<u8>, ArchiveError> {
 
 const LOCAL: &[u8] = b"PK\x03\x04";
 const CENTRAL: &[u8] = b"PK\x01\x02";
-const END: &[u8] = b"PK\x05\x06";
-const ZIP64_END: &[u8] = b"PK\x06\x06";
-const ZIP64_LOCATOR: &[u8] = b"PK\x06\x07";
 const DESCRIPTOR: &[u8] = b"PK\x07\x08";
 
 const LOCAL_SIZE: u64 = 30;
 const CENTRAL_SIZE: usize = 46;
-const END_SIZE: u64 = 22;
-const ZIP64_END_SIZE: u64 = 56;
-const ZIP64_LOCATOR_SIZE: u64 = 20;
 
 const STORED: u16 = 0;
 const DEFLATED: u16 = 8;
@@ -110,97 +105,17 @@ const ZIP64_EXTRA: u16 = 1;
 /// Info-ZIP's Unicode path: a second name for the same file.
 const UNICODE_PATH_EXTRA: u16 = 0x7075;
 
-fn ambiguous(problem: &'static str) -> ArchiveError {
+pub(super) fn ambiguous(problem: &'static str) -> ArchiveError {
     ArchiveError::Ambiguous { format: "wheel", problem }
 }
 
-fn read(content: &Spooled, at: u64, size: usize) -> Result<Vec<u8>, ArchiveError> {
+pub(super) fn read(content: &Spooled, at: u64, size: usize) -> Result<Vec<u8>, ArchiveError> {
     if at.checked_add(size as u64).is_none_or(|end| end > content.len()) {
         return Err(ambiguous("a record lies outside of the file"));
     }
     let mut buffer = vec![0; size];
     content.read_exact_at(at, &mut buffer).map_err(ArchiveError::Spool)?;
     Ok(buffer)
-}
-
-struct Directory {
-    at: u64,
-    size: u64,
-    entries: u64,
-}
-
-/// Finds the central directory: right before the end record, which is the last thing in the file.
-fn find_directory(content: &Spooled) -> Result<Directory, ArchiveError> {
-    check_only_end(content)?;
-    let end_at = content.len() - END_SIZE;
-    let end = read(content, end_at, END_SIZE as usize)?;
-    let entries = u64::from(u16_at(&end, 10));
-    if end[4..8] != [0; 4] || u16_at(&end, 8) != u16_at(&end, 10) {
-        return Err(ambiguous("it is split over several disks"));
-    }
-    let small = Directory { at: u32_at(&end, 16).into(), size: u32_at(&end, 12).into(), entries };
-    let (directory, behind) = match zip64_end(content, end_at)? {
-        Some((large, at)) if agrees(&small, &large) => (large, at),
-        Some(_) => return Err(ambiguous("its two end records differ")),
-        None => (small, end_at),
-    };
-    if directory.at.checked_add(directory.size) != Some(behind) {
-        return Err(ambiguous("its central directory is not where it belongs"));
-    }
-    Ok(directory)
-}
-
-/// An end record may carry a comment, and what looks like one may stand in it: of several, each tool takes another.
-fn check_only_end(content: &Spooled) -> Result<(), ArchiveError> {
-    match end_records(content)?[..] {
-        [only] if only == content.len() - END_SIZE => Ok(()),
-        [] => Err(ambiguous("it has no end record")),
-        _ => Err(ambiguous("it has a comment or a second end record")),
-    }
-}
-
-/// Where a zip reader might see an end record: anywhere in the last 64 KiB, with a comment up to the end.
-pub(super) fn end_records(content: &Spooled) -> Result<Vec<u64>, ArchiveError> {
-    let size = content.len().min(END_SIZE + u64::from(u16::MAX));
-    let start = content.len() - size;
-    let tail = read(content, start, usize::try_from(size).unwrap_or(0))?;
-    let ends_the_file = |at: &usize| {
-        tail.len() - at >= END_SIZE as usize
-            && usize::from(u16_at(&tail, at + 20)) == tail.len() - at - END_SIZE as usize
-    };
-    Ok(memchr::memmem::find_iter(&tail, END).filter(ends_the_file).map(|at| start + at as u64).collect())
-}
-
-/// The zip64 end record and where it begins, if there is one.
-fn zip64_end(content: &Spooled, end_at: u64) -> Result<Option<(Directory, u64)>, ArchiveError> {
-    let Some(locator_at) = end_at.checked_sub(ZIP64_LOCATOR_SIZE) else { return Ok(None) };
-    let locator = read(content, locator_at, ZIP64_LOCATOR_SIZE as usize)?;
-    if !locator.starts_with(ZIP64_LOCATOR) {
-        return Ok(None);
-    }
-    let wrong = || ambiguous("its zip64 end record is not where it belongs");
-    let record_at = locator_at.checked_sub(ZIP64_END_SIZE).ok_or_else(wrong)?;
-    let record = read(content, record_at, ZIP64_END_SIZE as usize)?;
-    let in_place = u64_at(&locator, 8) == record_at
-        && u32_at(&locator, 4) == 0
-        && record.starts_with(ZIP64_END)
-        && u64_at(&record, 4) == ZIP64_END_SIZE - 12
-        && record[16..24] == [0; 8]
-        && u64_at(&record, 24) == u64_at(&record, 32);
-    if !in_place {
-        return Err(wrong());
-    }
-    let directory =
-        Directory { at: u64_at(&record, 48), size: u64_at(&record, 40), entries: u64_at(&record, 32) };
-    Ok(Some((directory, record_at)))
-}
-
-/// Each value of the short record is that of the long one, or says that it does not fit.
-fn agrees(small: &Directory, large: &Directory) -> bool {
-    let same = |small: u64, large: u64, full: u64| small == large || small == full;
-    same(small.at, large.at, u32::MAX.into())
-        && same(small.size, large.size, u32::MAX.into())
-        && same(small.entries, large.entries, u16::MAX.into())
 }
 
 fn read_directory(table: &[u8], expected: u64) -> Result<Vec<Entry>, ArchiveError> {
@@ -348,14 +263,14 @@ impl<'a> Zip64<'a> {
 }
 
 /// A little-endian number. Callers have sized the slice.
-fn u16_at(bytes: &[u8], at: usize) -> u16 {
+pub(super) fn u16_at(bytes: &[u8], at: usize) -> u16 {
     u16::from_le_bytes([bytes[at], bytes[at + 1]])
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
+pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from(u16_at(bytes, at)) | u32::from(u16_at(bytes, at + 2)) << 16
 }
 
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
+pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
 }
