@@ -108,6 +108,7 @@ mod tests {
             "Name: own\nVersion: 1.0\nno header\n",
             "From me\nName: own\nVersion: 1.0\n",
             "Name: own\nVersion: 1.0\rName: victim\n",
+            "Name: own\nVersion: 1.0\nSummary: x\rName: victim\n",
             "Name: own\nVersion: 1.0\nSummary: x\u{2028}Name: victim\n",
             "Name: own\nVersion: 1.0\nSummary: x\u{c}name: victim\n",
             "Name: own\0\nVersion: 1.0\n",

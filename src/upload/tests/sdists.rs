@@ -58,6 +58,9 @@ fn a_second_pkg_info_is_refused_however_it_is_spelled() {
     refused_with(&[(EntryType::XHeader, "x", &pax), (EntryType::Regular, "own-1.0/a", b"")], "twice");
     refused_with(&[(EntryType::GNULongName, "x", long), (EntryType::Regular, "own-1.0/a", b"")], "twice");
     own_sdist(&tar_gz(&[("own-1.0/PKG-INFO/x", b"")])).refused("not a plain file");
+    let mut linked = tar::Builder::new(Vec::new());
+    append(&mut linked, EntryType::Symlink, "own-1.0/PKG-INFO", b"");
+    own_sdist(&gzip(&linked.into_inner().unwrap())).refused("not a plain file");
     own_sdist(&tar_gz(&[("own-1.0/pkg-info", own_metadata().as_bytes())])).refused("not a plain file");
     own_sdist(&tar_gz(&[("own-1.0/src/PKG-INFO", own_metadata().as_bytes())])).refused("has no PKG-INFO");
     own_sdist(&gzip(b"")).refused("has no PKG-INFO");
@@ -91,6 +94,9 @@ fn entries_that_tools_read_differently_are_refused() {
         (&[(EntryType::XHeader, "x", b"25 GNU.sparse.name=own-1\n")], "sparse"),
         (&[(EntryType::XHeader, "x", b"99 path=own-1.0/x\n")], "malformed"),
         (&[(EntryType::XHeader, "x", b"nonsense")], "malformed"),
+        (&[(EntryType::XHeader, "x", b"9 path=\0\n")], "malformed"),
+        (&[(EntryType::XHeader, "x", b"07 a=b\n")], "malformed"),
+        (&[(EntryType::XHeader, "x", b"+7 a=b\n")], "malformed"),
         (&[(EntryType::XGlobalHeader, "g", &pax)], "many files one path"),
         (&[(EntryType::XHeader, "x", &pax), (EntryType::XHeader, "x", &pax)], "two paths"),
         (&[(EntryType::XHeader, "x", &[&pax[..], &pax].concat())], "two paths"),

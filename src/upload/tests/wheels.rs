@@ -173,6 +173,31 @@ fn c063_a_gap_between_files_is_refused() {
     own_wheel(&gapped).refused("data between its files");
 }
 
+/// The same zip with something before its central directory, which the end record knows of.
+fn before_directory(good: &[u8], hidden: &[u8]) -> Vec<u8> {
+    let central = find(good, b"PK\x01\x02", 0);
+    let mut bytes = [&good[..central], hidden, &good[central..]].concat();
+    let at = bytes.len() - 6;
+    bytes[at..at + 4].copy_from_slice(&((central + hidden.len()) as u32).to_le_bytes());
+    bytes
+}
+
+#[test]
+fn c063_a_file_that_only_streaming_readers_see_is_refused() {
+    own_wheel(&before_directory(&own_crafted(), b"")).accepted();
+    own_wheel(&before_directory(&own_crafted(), b"PK\x03\x04 hidden")).refused("data behind its files");
+}
+
+#[test]
+fn c063_a_file_ends_where_its_compressed_data_does() {
+    let good = zip_of(&[(METADATA, own_metadata().as_bytes())]);
+    let mut longer = before_directory(&good, b"x");
+    longer[18] += 1;
+    let central = find(&longer, b"PK\x01\x02", 0);
+    longer[central + 20] += 1;
+    own_wheel(&longer).refused("data behind its end");
+}
+
 #[test]
 fn c063_a_zip64_record_that_disagrees_is_refused() {
     let good = own_crafted();
@@ -187,6 +212,12 @@ fn c063_a_zip64_record_that_disagrees_is_refused() {
     own_wheel(&wheel(&record(central, 2))).accepted();
     own_wheel(&wheel(&record(central - 1, 2))).refused("two end records differ");
     own_wheel(&wheel(&record(central, 3))).refused("two end records differ");
+    let spoiled = |at: usize| {
+        let mut bytes = wheel(&record(central, 2));
+        bytes[end + at] ^= 1;
+        own_wheel(&bytes).refused("zip64 end record is not where it belongs");
+    };
+    [0, 4, 16, 20, 24, 56 + 4, 56 + 8].into_iter().for_each(spoiled);
     own_wheel(&wheel(&[record(central, 2), vec![0; 4]].concat()))
         .refused("zip64 end record is not where it belongs");
 }
