@@ -19,17 +19,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, EXPECT};
-use http::{Method, Request, Response, StatusCode, request};
+use http::{Request, Response, StatusCode, request};
 use hyper::body::Incoming;
 
 use crate::clock::Clock;
 use crate::names::UpstreamName;
 use crate::observe::audit::{Audit, Event, Outcome};
-use crate::proxy::{
-    Arriving, Body, Caller, OwnPath, Refusal, Route, Upstream, check_request, refused,
-};
+use crate::proxy::{Arriving, Body, Caller, OwnPath, Refusal, Route, Upstream, check_request, refused};
 use crate::store::Store;
-use crate::token::{BadCredential, Credential, UploadIdentity, mentions_upload_token};
+use crate::token::{BadCredential, Credential, mentions_upload_token};
 
 pub use exchange::MintRate;
 pub use setup::{Issuer, Limits, Peer, Setup};
@@ -50,7 +48,8 @@ impl Gateway {
     /// A gateway with this configuration. `store`, `audit` and `rate` are shared with the other threads.
     pub fn new(setup: Arc<Setup>, store: Store, audit: Audit, rate: MintRate, clock: Clock) -> Self {
         let upstream = |settings| Upstream::new(Arc::clone(settings), clock.clone());
-        let upstreams = setup.upstreams.iter().map(|settings| (settings.name.clone(), upstream(settings))).collect();
+        let upstreams =
+            setup.upstreams.iter().map(|settings| (settings.name.clone(), upstream(settings))).collect();
         Self { setup, upstreams, store, audit, rate, clock }
     }
 
@@ -84,12 +83,18 @@ impl Gateway {
     }
 
     /// The exchange. These paths never reach an upstream and look at no credential.
-    async fn own(&self, path: OwnPath, head: &request::Parts, body: Arriving, caller: &Caller) -> Response<Body> {
+    async fn own(
+        &self,
+        path: OwnPath,
+        head: &request::Parts,
+        body: Arriving,
+        caller: &Caller,
+    ) -> Response<Body> {
         match path {
-            OwnPath::Audience => self.audience(&head.method, caller),
+            OwnPath::Audience => self.audience(&head.method),
             OwnPath::Mint => self.mint(&head.method, body, caller).await,
             OwnPath::Burn => self.burn(&head.method, body, caller).await,
-            OwnPath::Unknown => exchange::unknown(caller),
+            OwnPath::Unknown => exchange::unknown(),
         }
     }
 
@@ -124,18 +129,24 @@ impl Gateway {
                     Route::AlmostUpload(index) => {
                         Err(Refusal::UploadPath { upload_path: index.upload_path.clone() })
                     }
-                    Route::Other | Route::Own(_) => Err(self.not_an_upload(&identity, &head.method)),
+                    Route::Other | Route::Own(_) => Err(self.not_an_upload()),
                 }
             }
         }
     }
 
     /// The relay lane: the request as it came, the answer as it comes.
-    async fn relay(&self, head: request::Parts, body: Arriving, caller: &Caller) -> Result<Response<Body>, Refusal> {
+    async fn relay(
+        &self,
+        head: request::Parts,
+        body: Arriving,
+        caller: &Caller,
+    ) -> Result<Response<Body>, Refusal> {
         let upstream = self.setup.routes.upstream(head.uri.path()).ok_or(Refusal::NoUpstream)?;
         let upstream = self.upstreams.get(&upstream.upstream).ok_or(Refusal::NoUpstream)?;
         let progress = body.progress();
-        let answer = upstream.relay(head.method, &head.uri, &head.headers, Body::new(body), &progress, caller).await;
+        let answer =
+            upstream.relay(head.method, &head.uri, &head.headers, Body::new(body), &progress, caller).await;
         answer.map_err(|error| Refusal::Upstream { upstream: upstream.settings().name.clone(), error })
     }
 
@@ -157,15 +168,17 @@ impl Gateway {
         }
     }
 
-    fn not_an_upload(&self, _identity: &UploadIdentity, _method: &Method) -> Refusal {
+    fn not_an_upload(&self) -> Refusal {
         let paths = self.setup.routes.indexes.iter().map(|index| index.upload_path.as_str());
         Refusal::NotAnUpload { upload_paths: paths.collect::<Vec<_>>().join(" or ") }
     }
 
     /// Writes the audit line of a request that deserves one.
     async fn tell(&self, story: Story) {
-        if let Some(record) = story.end(&self.clock) {
-            if record.decision != Outcome::Allow && record.status >= StatusCode::INTERNAL_SERVER_ERROR.as_u16() {
+        if let Some(record) = story.end() {
+            if record.decision != Outcome::Allow
+                && record.status >= StatusCode::INTERNAL_SERVER_ERROR.as_u16()
+            {
                 tracing::error!(reference = record.reference, reason = record.reason, "request failed");
             }
             // A line that cannot be written is in the log already, whole.

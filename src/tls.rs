@@ -1,12 +1,16 @@
 //! TLS: whose certificates are believed, and how the gateway proves who it is. One provider for both, aws-lc.
 
+mod roots;
+
 use std::fmt;
 use std::sync::Arc;
 
+use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+
+pub use roots::{TlsRoots, TlsRootsError};
 
 /// The certificate and key of the public address, ready to use.
 #[derive(Clone)]

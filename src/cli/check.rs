@@ -21,7 +21,8 @@ pub(super) fn check(config: &Path) -> ExitCode {
 }
 
 fn summary(settings: &Settings) -> String {
-    let count = |number: usize, one: &str, many: &str| format!("{number} {}", if number == 1 { one } else { many });
+    let count =
+        |number: usize, one: &str, many: &str| format!("{number} {}", if number == 1 { one } else { many });
     format!(
         "ok, configuration {}: {}, {}, {}, {}",
         settings.hash,

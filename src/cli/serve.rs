@@ -67,7 +67,8 @@ fn start(config: &Path) -> Result<(Runtime, Serving), ServeError> {
         tls: settings.listen.tls.as_ref().map(|identity| identity.server_config()),
         header_timeout: settings.listen.header_timeout,
     };
-    let (address, location, public_url) = (settings.listen.address, settings.store.clone(), settings.public_url.clone());
+    let (address, location, public_url) =
+        (settings.listen.address, settings.store.clone(), settings.public_url.clone());
     let setup = Arc::new(Settings::start(settings, &clock, background.handle())?);
     let store = Store::open(&location)?;
 
@@ -82,7 +83,9 @@ fn start(config: &Path) -> Result<(Runtime, Serving), ServeError> {
 }
 
 async fn until_told(mut serving: Serving) {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         return tracing::error!("cannot listen for signals");
     };
     let told = tokio::select! {

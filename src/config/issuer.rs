@@ -31,26 +31,41 @@ pub struct IssuerSettings {
 
 /// Presets of the contract that this version does not have yet.
 const PRESETS_TO_COME: [&str; 12] = [
-    "github-enterprise-server", "google", "activestate", "circleci", "buildkite", "azure-devops", "bitbucket", "forgejo",
-    "jenkins", "kubernetes", "semaphore", "codefresh",
+    "github-enterprise-server",
+    "google",
+    "activestate",
+    "circleci",
+    "buildkite",
+    "azure-devops",
+    "bitbucket",
+    "forgejo",
+    "jenkins",
+    "kubernetes",
+    "semaphore",
+    "codefresh",
 ];
 
 /// Reads one `[[issuer]]`.
 pub fn issuer(table: &Table<'_>) -> Option<IssuerSettings> {
     table.not_yet(&["require"]);
-    let name: Option<IssuerName> = table.require("name", "name = \"github\"").and_then(|name| name.parsed(NAME_FIX));
+    let name: Option<IssuerName> =
+        table.require("name", "name = \"github\"").and_then(|name| name.parsed(NAME_FIX));
     let preset = table.require("preset", "preset = \"github\"").and_then(|preset| preset_of(&preset));
     let url = match (table.get("url"), preset.and_then(|preset| preset.public_issuer)) {
-        (Some(url), _) => url.parsed::<HttpsUrl>("write the issuer's https URL exactly as its tokens spell it"),
+        (Some(url), _) => {
+            url.parsed::<HttpsUrl>("write the issuer's https URL exactly as its tokens spell it")
+        }
         (None, Some(public)) => public.parse().ok(),
         (None, None) => {
             table.problem("`url` is missing", "add url = \"https://…\", exactly as the tokens spell `iss`");
             None
         }
     };
-    let algorithms = table.get("algorithms").map(|list| list.items().iter().filter_map(algorithm).collect::<Vec<_>>());
+    let algorithms =
+        table.get("algorithms").map(|list| list.items().iter().filter_map(algorithm).collect::<Vec<_>>());
     let lifetime = table.get("max_lifetime");
-    let lifetime = lifetime.map(|value| value.duration(Duration::from_secs(60), Duration::from_secs(7 * 24 * 3600)));
+    let lifetime =
+        lifetime.map(|value| value.duration(Duration::from_secs(60), Duration::from_secs(7 * 24 * 3600)));
     let identity_claims = table.get("identity_claims");
     let identity: BTreeSet<String> = identity_claims
         .map(|list| list.items().iter().filter_map(Value::text).map(str::to_owned).collect())
@@ -103,13 +118,17 @@ fn check_identity_claims(
             "a generic issuer needs `identity_claims`",
             "name the claims that every publisher must pin, as in identity_claims = [\"build_job\"]",
         ),
-        ("generic", Some(value)) if claims.iter().all(|claim| TOO_LITTLE.contains(&claim.as_str())) => value.problem(
-            "these claims do not tell one job from another",
-            "name at least one claim beside iss, aud, sub and the times",
-        ),
+        ("generic", Some(value)) if claims.iter().all(|claim| TOO_LITTLE.contains(&claim.as_str())) => value
+            .problem(
+                "these claims do not tell one job from another",
+                "name at least one claim beside iss, aud, sub and the times",
+            ),
         ("generic", Some(_)) | (_, None) => {}
         (_, Some(value)) => {
-            value.problem("only a generic issuer has `identity_claims`", "remove the key; the preset knows what identifies");
+            value.problem(
+                "only a generic issuer has `identity_claims`",
+                "remove the key; the preset knows what identifies",
+            );
         }
     }
 }
@@ -127,13 +146,15 @@ fn keys(table: &Table<'_>, url: Option<&HttpsUrl>, preset: Option<&Preset>) -> O
         Some(file) => roots(&file),
         None => system_roots(table),
     };
-    let mut jwks_hosts: Vec<String> = preset.into_iter().flat_map(|preset| preset.jwks_hosts).map(|host| (*host).to_owned()).collect();
+    let mut jwks_hosts: Vec<String> =
+        preset.into_iter().flat_map(|preset| preset.jwks_hosts).map(|host| (*host).to_owned()).collect();
     jwks_hosts.extend(hosts.and_then(|host| host.text()).map(str::to_owned));
     Some(KeySource::Discovery(Discovery { issuer: url?.clone(), roots: roots?, jwks_hosts }))
 }
 
 fn static_keys(file: &Value<'_>) -> Option<KeySource> {
     let keys = KeySet::parse(&secrets::file(file)?);
-    let keys = keys.map_err(|error| file.problem(error.to_string(), "name a file with the issuer's JSON Web Key Set"));
+    let keys = keys
+        .map_err(|error| file.problem(error.to_string(), "name a file with the issuer's JSON Web Key Set"));
     keys.ok().map(|keys| KeySource::Static(Arc::new(keys)))
 }

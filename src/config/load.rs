@@ -36,7 +36,8 @@ fn load_into(path: &Path, problems: &Problems) -> Option<Settings> {
         included_files(&table).iter().filter_map(|path| read(path, problems)).collect();
 
     let general = settings(&table);
-    let timeout = general.as_ref().map_or(super::settings::UPSTREAM_TIMEOUT, |general| general.upstream_timeout);
+    let timeout =
+        general.as_ref().map_or(super::settings::UPSTREAM_TIMEOUT, |general| general.upstream_timeout);
     let public_url = general.as_ref().map_or("", |general| general.public_url.as_str());
     let upstreams = table.tables("upstream");
     let upstreams = read_all(upstreams, |table| upstream::upstream(table, public_url, timeout));
@@ -96,7 +97,10 @@ fn check_unique(table: &Table<'_>, names: &mut HashSet<String>) {
     if let Some(text) = name.raw().as_str()
         && !names.insert(text.to_owned())
     {
-        name.problem(format!("the name `{text}` is taken"), "give each its own name; audit lines and rules refer to it");
+        name.problem(
+            format!("the name `{text}` is taken"),
+            "give each its own name; audit lines and rules refer to it",
+        );
     }
 }
 

@@ -9,7 +9,8 @@ use crate::clock::Timestamp;
 use crate::names::{IndexName, ProjectName, PublisherName};
 use crate::oidc::RuleKey;
 use crate::policy::{
-    Compare, Condition, Expected, Glob, JsonPattern, ProjectPattern, Publisher, Source, TextPattern, VersionTag,
+    Compare, Condition, Expected, Glob, JsonPattern, ProjectPattern, Publisher, Source, TextPattern,
+    VersionTag,
 };
 use crate::proxy::IndexRoute;
 
@@ -18,20 +19,38 @@ const TO_COME: [&str; 6] = ["job_workflow", "events", "dangerous_events", "prote
 
 /// Every rule key of every preset that is built: what a publisher of another issuer may write by mistake.
 const RULE_KEYS: [&str; 12] = [
-    "repository", "repository_id", "repository_owner_id", "workflow", "environment", "ref", "tag", "branch", "project_path",
-    "project_id", "namespace_id", "namespace_path",
+    "repository",
+    "repository_id",
+    "repository_owner_id",
+    "workflow",
+    "environment",
+    "ref",
+    "tag",
+    "branch",
+    "project_path",
+    "project_id",
+    "namespace_id",
+    "namespace_path",
 ];
 
 /// Rule keys that say whose identity it is, not what it is doing.
 const IDENTIFYING: [&str; 7] = [
-    "repository", "repository_id", "repository_owner_id", "project_path", "project_id", "namespace_id", "namespace_path",
+    "repository",
+    "repository_id",
+    "repository_owner_id",
+    "project_path",
+    "project_id",
+    "namespace_id",
+    "namespace_path",
 ];
 
 /// Reads one `[[publisher]]`.
 pub fn publisher(table: &Table<'_>, issuers: &[IssuerSettings], indexes: &[IndexRoute]) -> Option<Publisher> {
     table.not_yet(&TO_COME);
-    let name: Option<PublisherName> = table.require("name", "name = \"billing-release\"").and_then(|name| name.parsed(NAME_FIX));
-    let issuer = table.require("issuer", "issuer = \"github\"").and_then(|value| known_issuer(&value, issuers));
+    let name: Option<PublisherName> =
+        table.require("name", "name = \"billing-release\"").and_then(|name| name.parsed(NAME_FIX));
+    let issuer =
+        table.require("issuer", "issuer = \"github\"").and_then(|value| known_issuer(&value, issuers));
     let index = table.require("index", "index = \"prod\"").and_then(|value| known_index(&value, indexes));
     let projects = table.require("projects", "projects = [\"billing-core\"]").map(|list| projects(&list));
     let expires = table.get("expires").map(|date| expiry(&date));
@@ -62,7 +81,10 @@ fn known_issuer<'i>(value: &Value<'_>, issuers: &'i [IssuerSettings]) -> Option<
     let text = value.text()?;
     let found = issuers.iter().find(|issuer| issuer.name.as_str() == text);
     if found.is_none() {
-        value.problem(format!("there is no issuer `{text}`"), "add an [[issuer]] of that name to the main file");
+        value.problem(
+            format!("there is no issuer `{text}`"),
+            "add an [[issuer]] of that name to the main file",
+        );
     }
     found
 }
@@ -71,7 +93,8 @@ fn known_index(value: &Value<'_>, indexes: &[IndexRoute]) -> Option<IndexName> {
     let text = value.text()?;
     let found = indexes.iter().find(|index| index.index.as_str() == text);
     if found.is_none() {
-        value.problem(format!("there is no index `{text}`"), "add an [[index]] of that name to the main file");
+        value
+            .problem(format!("there is no index `{text}`"), "add an [[index]] of that name to the main file");
     }
     found.map(|index| index.index.clone())
 }
@@ -83,16 +106,22 @@ fn projects(list: &Value<'_>) -> Vec<ProjectPattern> {
 fn project(value: &Value<'_>) -> Option<ProjectPattern> {
     match glob_text(value)? {
         (text, false) if text == "any" => {
-            value.problem("`projects = \"any\"` is not supported by this version of indexgate", "name the projects");
+            value.problem(
+                "`projects = \"any\"` is not supported by this version of indexgate",
+                "name the projects",
+            );
             None
         }
         (text, false) => {
             no_wildcard(value, text)?;
             let name: Result<ProjectName, _> = text.parse();
-            name.map_err(|error| value.problem(error.to_string(), "write the project's name")).ok().map(ProjectPattern::Exact)
+            name.map_err(|error| value.problem(error.to_string(), "write the project's name"))
+                .ok()
+                .map(ProjectPattern::Exact)
         }
         (text, true) => {
-            let normalised = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-*?".contains(&b));
+            let normalised =
+                text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-*?".contains(&b));
             let anchored = text.bytes().any(|b| b.is_ascii_alphanumeric());
             if !normalised || !anchored {
                 value.problem(
@@ -120,7 +149,10 @@ fn expiry(value: &Value<'_>) -> Option<Option<Timestamp>> {
     match moment.or_else(midnight) {
         Some(moment) => Some(Some(Timestamp(moment.as_second()))),
         None => {
-            value.problem("`expires` is no date", "write it without quotes, as in expires = 2027-06-30 (midnight UTC)");
+            value.problem(
+                "`expires` is no date",
+                "write it without quotes, as in expires = 2027-06-30 (midnight UTC)",
+            );
             None
         }
     }
@@ -129,7 +161,13 @@ fn expiry(value: &Value<'_>) -> Option<Option<Timestamp>> {
 /// A rule key: what one fact of the identity must be.
 fn fact_condition(key: &'static str, value: &Value<'_>, issuer: &IssuerSettings) -> Option<Condition> {
     let Some(rule_key) = issuer.preset.rule_key(key) else {
-        let known: Vec<_> = issuer.preset.rule_keys.iter().map(|known| known.key).filter(|key| RULE_KEYS.contains(key)).collect();
+        let known: Vec<_> = issuer
+            .preset
+            .rule_keys
+            .iter()
+            .map(|known| known.key)
+            .filter(|key| RULE_KEYS.contains(key))
+            .collect();
         let known = if known.is_empty() { "claims = { … }".to_owned() } else { known.join(", ") };
         value.problem(
             format!("identities of issuer `{}` (preset {}) have no `{key}`", issuer.name, issuer.preset.name),
@@ -139,7 +177,13 @@ fn fact_condition(key: &'static str, value: &Value<'_>, issuer: &IssuerSettings)
     };
     let expected = expected(rule_key, value)?;
     let claim = rule_key.claim.to_owned();
-    Some(Condition { key: key.to_owned(), claim, source: Source::Fact, expected, identifies: IDENTIFYING.contains(&key) })
+    Some(Condition {
+        key: key.to_owned(),
+        claim,
+        source: Source::Fact,
+        expected,
+        identifies: IDENTIFYING.contains(&key),
+    })
 }
 
 fn expected(rule_key: &RuleKey, value: &Value<'_>) -> Option<Expected> {
@@ -154,7 +198,8 @@ fn expected(rule_key: &RuleKey, value: &Value<'_>) -> Option<Expected> {
     };
     let items = value.items();
     let patterns: Vec<_> = items.iter().filter_map(pattern).collect();
-    (patterns.len() == items.len() && !patterns.is_empty()).then_some(Expected::Text(patterns, rule_key.compare))
+    (patterns.len() == items.len() && !patterns.is_empty())
+        .then_some(Expected::Text(patterns, rule_key.compare))
 }
 
 /// An id as decimal text, which is how ids are compared: tokens write them as numbers or as strings.
@@ -165,7 +210,10 @@ fn id(value: &Value<'_>) -> Option<String> {
     };
     let decimal = text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     if !decimal || text.is_empty() {
-        value.problem(format!("`{text}` is no id"), "write the provider's number, without sign or leading zero");
+        value.problem(
+            format!("`{text}` is no id"),
+            "write the provider's number, without sign or leading zero",
+        );
         return None;
     }
     Some(text)
@@ -192,13 +240,19 @@ fn glob_text<'a>(value: &Value<'a>) -> Option<(&'a str, bool)> {
 
 fn glob(value: &Value<'_>, text: &str) -> Option<Glob> {
     let glob: Result<Glob, _> = text.parse();
-    glob.map_err(|error| value.problem(format!("`{text}`: {error}"), "see the rules for globs in the documentation")).ok()
+    glob.map_err(|error| {
+        value.problem(format!("`{text}`: {error}"), "see the rules for globs in the documentation")
+    })
+    .ok()
 }
 
 /// A plain string is exact. One that looks like a pattern was meant as one.
 fn no_wildcard(value: &Value<'_>, text: &str) -> Option<()> {
     if text.contains(['*', '?']) {
-        value.problem(format!("`{text}` is a plain text, and a plain text is exact"), format!("write {{ glob = \"{text}\" }}"));
+        value.problem(
+            format!("`{text}` is a plain text, and a plain text is exact"),
+            format!("write {{ glob = \"{text}\" }}"),
+        );
         return None;
     }
     Some(())
@@ -208,7 +262,10 @@ fn check_required(table: &Table<'_>, keys: &[(&'static str, Value<'_>)], issuer:
     for required in issuer.preset.required_rule_keys {
         if !keys.iter().any(|(key, _)| key == required) {
             table.problem(
-                format!("`{required}` is missing; every publisher of a {} issuer needs it", issuer.preset.name),
+                format!(
+                    "`{required}` is missing; every publisher of a {} issuer needs it",
+                    issuer.preset.name
+                ),
                 format!("add {required} = \"…\""),
             );
         }
@@ -242,7 +299,10 @@ fn check_owner_pin(keys: &[(&'static str, Value<'_>)], issuer: &IssuerSettings) 
         }
         if !keys.iter().any(|(key, _)| *key == pin.id_key) {
             item.problem(
-                format!("a glob over `{}` needs `{}`, because a name can pass to another owner", pin.path_key, pin.id_key),
+                format!(
+                    "a glob over `{}` needs `{}`, because a name can pass to another owner",
+                    pin.path_key, pin.id_key
+                ),
                 format!("add {} = …", pin.id_key),
             );
         }
@@ -251,7 +311,8 @@ fn check_owner_pin(keys: &[(&'static str, Value<'_>)], issuer: &IssuerSettings) 
 
 fn check_path(value: &Value<'_>, key: &str, text: &str) {
     let segments = text.split('/').count();
-    let well_formed = !text.split('/').any(str::is_empty) && segments >= 2 && (key != "repository" || segments == 2);
+    let well_formed =
+        !text.split('/').any(str::is_empty) && segments >= 2 && (key != "repository" || segments == 2);
     if !well_formed {
         value.problem(format!("`{text}` is no {key}"), "write it as owner/name");
     }
@@ -266,7 +327,10 @@ fn claim_conditions(value: &Value<'_>, issuer: &IssuerSettings) -> Vec<Condition
 fn claim_condition(name: &str, value: &Value<'_>, issuer: &IssuerSettings) -> Option<Condition> {
     if name == "sub" && issuer.preset.name != "generic" {
         value.problem(
-            format!("`sub` is not compared for {} issuers: its form differs between repositories", issuer.preset.name),
+            format!(
+                "`sub` is not compared for {} issuers: its form differs between repositories",
+                issuer.preset.name
+            ),
             "pin the repository and its ids instead",
         );
         return None;
@@ -289,7 +353,10 @@ fn json_pattern(value: &Value<'_>) -> Option<JsonPattern> {
         DeValue::Boolean(boolean) => Some(JsonPattern::Bool(*boolean)),
         DeValue::String(_) | DeValue::Table(_) => text_pattern(value).map(JsonPattern::Text),
         DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Array(_) => {
-            value.problem("a claim is compared with a text, a glob, a whole number or true or false", "write one of these");
+            value.problem(
+                "a claim is compared with a text, a glob, a whole number or true or false",
+                "write one of these",
+            );
             None
         }
     }
@@ -308,7 +375,10 @@ fn check_identity_claims(table: &Table<'_>, claims: Option<Value<'_>>, issuer: &
                 format!("add claims = {{ {identity} = \"…\" }}"),
             ),
             Some(value) if value.items().iter().any(|item| matches!(item.raw(), DeValue::Table(_))) => {
-                value.problem(format!("the claim `{identity}` identifies, so it is compared exactly"), "write plain values");
+                value.problem(
+                    format!("the claim `{identity}` identifies, so it is compared exactly"),
+                    "write plain values",
+                );
             }
             Some(_) => {}
         }

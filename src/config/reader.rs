@@ -84,7 +84,10 @@ impl<'a> Table<'a> {
         for key in keys {
             if let Some(value) = self.get(key) {
                 let message = format!("{}: `{key}` is not supported by this version of indexgate", self.what);
-                value.problem(message, "remove the key; without it nothing is granted that it would have narrowed");
+                value.problem(
+                    message,
+                    "remove the key; without it nothing is granted that it would have narrowed",
+                );
             }
         }
     }
@@ -94,7 +97,10 @@ impl<'a> Table<'a> {
         let Some(value) = self.get(key) else { return Vec::new() };
         let kind = format!("[[{key}]]");
         let DeValue::Array(items) = value.value.get_ref() else {
-            value.problem(format!("`{key}` must be written as {kind}"), format!("begin the table with {kind}"));
+            value.problem(
+                format!("`{key}` must be written as {kind}"),
+                format!("begin the table with {kind}"),
+            );
             return Vec::new();
         };
         let item = |item| Value { value: item, ..value };
@@ -106,7 +112,8 @@ impl<'a> Table<'a> {
         let known = self.known.borrow();
         for key in self.table.keys().filter(|key| !known.contains(&key.get_ref().as_ref())) {
             let name: &str = key.get_ref();
-            let problem = Problem::at(self.source, &key.span(), format!("{}: unknown key `{name}`", self.what));
+            let problem =
+                Problem::at(self.source, &key.span(), format!("{}: unknown key `{name}`", self.what));
             let fix = match nearest(name, &known) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("remove it; known keys are {}", known.join(", ")),
@@ -188,7 +195,10 @@ impl<'a> Value<'a> {
         let signed: Result<jiff::SignedDuration, _> = text.parse();
         let duration = signed.ok().and_then(|signed| Duration::try_from(signed).ok());
         match duration {
-            None => self.problem(format!("`{text}` is no duration"), "write a number and a unit, as in \"15m\" or \"10s\""),
+            None => self.problem(
+                format!("`{text}` is no duration"),
+                "write a number and a unit, as in \"15m\" or \"10s\"",
+            ),
             Some(duration) if !(least..=most).contains(&duration) => {
                 let bounds = format!("write a value from {} to {}", brief(least), brief(most));
                 self.problem(format!("`{text}` is out of range"), bounds);
@@ -206,7 +216,10 @@ impl<'a> Value<'a> {
         let text = self.text()?;
         let size: Result<bytesize::ByteSize, _> = text.parse();
         if size.is_err() {
-            self.problem(format!("`{text}` is no size"), "write a number and a unit, as in \"1GiB\" or \"64MiB\"");
+            self.problem(
+                format!("`{text}` is no size"),
+                "write a number and a unit, as in \"1GiB\" or \"64MiB\"",
+            );
         }
         size.ok().map(|size| size.as_u64())
     }

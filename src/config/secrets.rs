@@ -33,7 +33,10 @@ pub fn file(value: &Value<'_>) -> Option<Vec<u8>> {
     let path = path(value)?;
     let read = fs::read(&path);
     read.map_err(|error| {
-        value.problem(format!("cannot read `{}`: {error}", path.display()), "check the path and its permissions");
+        value.problem(
+            format!("cannot read `{}`: {error}", path.display()),
+            "check the path and its permissions",
+        );
     })
     .ok()
 }
@@ -43,7 +46,9 @@ pub fn secret(value: &Value<'_>) -> Option<Secret<String>> {
     let content = String::from_utf8(private_file(value)?);
     let secret = content.ok().map(|text| text.trim_end_matches(['\r', '\n']).to_owned());
     match secret {
-        Some(secret) if !secret.is_empty() && !secret.contains(['\r', '\n', '\0']) => Some(Secret::new(secret)),
+        Some(secret) if !secret.is_empty() && !secret.contains(['\r', '\n', '\0']) => {
+            Some(Secret::new(secret))
+        }
         Some(_) | None => {
             value.problem("the file does not hold one line of text", "write the secret alone into the file");
             None

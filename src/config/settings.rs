@@ -105,7 +105,8 @@ pub(super) fn settings(table: &Table<'_>) -> Option<Settings> {
         None => public_url.as_ref().map(|url| url.split("://").nth(1).unwrap_or_default().to_owned()),
     };
     let folder = table.source().folder();
-    let state_dir = table.get("state_dir").map_or_else(|| Some(folder.join("state")), |path| secrets::path(&path));
+    let state_dir =
+        table.get("state_dir").map_or_else(|| Some(folder.join("state")), |path| secrets::path(&path));
     let limits = LimitKeys::read(table);
     let listen = section(table, "listen", |listen| read_listen(&listen, limits.header_timeout));
     let tokens = section(table, "tokens", |tokens| Some(TokenSection::read(&tokens)));
@@ -145,7 +146,11 @@ pub(super) fn settings(table: &Table<'_>) -> Option<Settings> {
 }
 
 /// A section that may be left out: `None` if it is, `Some(None)` if it is wrong.
-fn section<T>(table: &Table<'_>, key: &'static str, read: impl FnOnce(Table<'_>) -> Option<T>) -> Option<Option<T>> {
+fn section<T>(
+    table: &Table<'_>,
+    key: &'static str,
+    read: impl FnOnce(Table<'_>) -> Option<T>,
+) -> Option<Option<T>> {
     let section = table.get(key)?.table(&format!("[{key}]"));
     Some(section.and_then(read))
 }
@@ -161,11 +166,17 @@ fn public_origin(value: &Value<'_>) -> Option<String> {
         Some("https") if plain && !host.is_empty() => Some(text.to_owned()),
         Some("http") if plain && loopback => Some(text.to_owned()),
         Some("http") if plain => {
-            value.problem("a public address needs https", "write https://…; TLS may end here ([listen] tls) or in a proxy in front");
+            value.problem(
+                "a public address needs https",
+                "write https://…; TLS may end here ([listen] tls) or in a proxy in front",
+            );
             None
         }
         _ => {
-            value.problem(format!("`{text}` is no public URL"), "write https://host or https://host:port, without a path");
+            value.problem(
+                format!("`{text}` is no public URL"),
+                "write https://host or https://host:port, without a path",
+            );
             None
         }
     }
@@ -174,9 +185,11 @@ fn public_origin(value: &Value<'_>) -> Option<String> {
 fn read_listen(table: &Table<'_>, header_timeout: Duration) -> Option<ListenSettings> {
     table.not_yet(&["admin"]);
     let address = table.require("address", "address = \"0.0.0.0:8080\"");
-    let address = address.and_then(|address| address.parsed("write address and port, as in \"0.0.0.0:8080\""));
+    let address =
+        address.and_then(|address| address.parsed("write address and port, as in \"0.0.0.0:8080\""));
     let tls = table.get("tls").map(|tls| read_tls(&tls));
-    let proxies = table.get("trusted_proxies").map(|list| list.items().iter().map(network).collect::<Option<Vec<_>>>());
+    let proxies =
+        table.get("trusted_proxies").map(|list| list.items().iter().map(network).collect::<Option<Vec<_>>>());
     Some(ListenSettings {
         address: address?,
         tls: tls.map_or(Some(None), |tls| tls.map(Some))?,
@@ -190,7 +203,10 @@ fn network(value: &Value<'_>) -> Option<IpNet> {
     let address = || text.parse::<std::net::IpAddr>().ok().map(IpNet::from);
     let network = text.parse::<IpNet>().ok().or_else(address);
     if network.is_none() {
-        value.problem(format!("`{text}` is no network"), "write an address with its prefix length, as in \"10.0.0.0/8\"");
+        value.problem(
+            format!("`{text}` is no network"),
+            "write an address with its prefix length, as in \"10.0.0.0/8\"",
+        );
     }
     network
 }
@@ -199,7 +215,8 @@ fn read_tls(value: &Value<'_>) -> Option<TlsIdentity> {
     let table = value.table("tls")?;
     let certificate = table.require("certificate_file", "certificate_file = \"tls/cert.pem\"");
     let certificate = certificate.and_then(|file| secrets::file(&file));
-    let key = table.require("key_file", "key_file = \"tls/key.pem\"").and_then(|file| secrets::private_file(&file));
+    let key =
+        table.require("key_file", "key_file = \"tls/key.pem\"").and_then(|file| secrets::private_file(&file));
     table.finish();
     let identity = TlsIdentity::from_pem(&certificate?, &key?);
     let fix = "name a PEM file with the certificate and its chain, and one with its private key";
@@ -213,7 +230,10 @@ fn read_store(table: &Table<'_>) -> Option<Location> {
         Some(("memory", "")) => Some(Location::Memory),
         Some(("sqlite", path)) if !path.is_empty() => Some(Location::File(path.into())),
         Some(("postgres" | "postgresql", _)) => {
-            url.problem("PostgreSQL is not supported by this version of indexgate", "write \"sqlite:indexgate.db\"");
+            url.problem(
+                "PostgreSQL is not supported by this version of indexgate",
+                "write \"sqlite:indexgate.db\"",
+            );
             None
         }
         _ => {
@@ -257,8 +277,11 @@ impl TokenSection {
         let default = Self::default();
         let lifetime = table.get("lifetime").and_then(|value| value.duration(Self::LEAST, Self::MOST));
         let key = table.get("key_file").and_then(|file| file.text()).map(PathBuf::from);
-        let previous = table.get("previous_key_files").filter(|list| !matches!(list.raw(), toml::de::DeValue::Array(items) if items.is_empty()));
-        let previous = previous.map(|list| list.items().iter().filter_map(Value::text).map(PathBuf::from).collect());
+        let previous = table
+            .get("previous_key_files")
+            .filter(|list| !matches!(list.raw(), toml::de::DeValue::Array(items) if items.is_empty()));
+        let previous =
+            previous.map(|list| list.items().iter().filter_map(Value::text).map(PathBuf::from).collect());
         Self {
             lifetime: lifetime.unwrap_or(default.lifetime),
             key: key.unwrap_or(default.key),
@@ -311,7 +334,10 @@ impl LimitKeys {
         if let Some(value) = table.get("mint_per_minute") {
             match value.integer().map(u32::try_from) {
                 Some(Ok(number)) if number > 0 => self.mint_per_minute = number,
-                Some(_) => value.problem("this must be at least 1", "write how many exchanges one address may make a minute"),
+                Some(_) => value.problem(
+                    "this must be at least 1",
+                    "write how many exchanges one address may make a minute",
+                ),
                 None => {}
             }
         }
@@ -322,7 +348,8 @@ impl Settings {
     /// Makes what is needed on disk, starts the key stores on `background`, and gives a setup that can serve.
     pub fn start(self, clock: &Clock, background: &Handle) -> Result<Setup, StartError> {
         let spool = self.state_dir.join("spool");
-        std::fs::create_dir_all(&spool).map_err(|source| StartError::Folder { path: spool.clone(), source })?;
+        std::fs::create_dir_all(&spool)
+            .map_err(|source| StartError::Folder { path: spool.clone(), source })?;
         let keys = TokenKeys::load(&self.token_key, &self.previous_token_keys)?;
         let kept = kept_claims(&self.publishers);
         let issuer = |settings: IssuerSettings| Issuer {
@@ -354,5 +381,8 @@ impl Settings {
 /// The claims that rules look at by name: an upload token carries them.
 fn kept_claims(publishers: &[Publisher]) -> BTreeSet<String> {
     let conditions = publishers.iter().flat_map(|publisher| &publisher.conditions);
-    conditions.filter(|condition| condition.source == Source::Claim).map(|condition| condition.claim.clone()).collect()
+    conditions
+        .filter(|condition| condition.source == Source::Claim)
+        .map(|condition| condition.claim.clone())
+        .collect()
 }

@@ -9,13 +9,15 @@ use super::reader::{Table, Value};
 use super::secrets;
 use crate::names::{IndexName, UpstreamName};
 use crate::proxy::{
-    DevpiLogin, HostHeader, IndexRoute, Target, UpstreamCredential, UpstreamKind, UpstreamRoute, UpstreamSettings,
+    DevpiLogin, HostHeader, IndexRoute, Target, UpstreamCredential, UpstreamKind, UpstreamRoute,
+    UpstreamSettings,
 };
 use crate::tls::TlsRoots;
 
 /// Reads one `[[upstream]]`.
 pub fn upstream(table: &Table<'_>, public_url: &str, timeout: Duration) -> Option<UpstreamSettings> {
-    let name: Option<UpstreamName> = table.require("name", "name = \"devpi\"").and_then(|name| name.parsed(NAME_FIX));
+    let name: Option<UpstreamName> =
+        table.require("name", "name = \"devpi\"").and_then(|name| name.parsed(NAME_FIX));
     let kind = table.require("kind", "kind = \"devpi\"").and_then(|kind| kind_of(&kind));
     let url = table.require("url", "url = \"http://127.0.0.1:3141\"").and_then(|url| base_url(&url));
     let roots = table.get("ca_file").map(|file| roots(&file));
@@ -53,8 +55,10 @@ pub fn route(settings: &UpstreamSettings) -> UpstreamRoute {
 
 /// Reads one `[[index]]`.
 pub fn index(table: &Table<'_>, upstreams: &[Arc<UpstreamSettings>]) -> Option<IndexRoute> {
-    let name: Option<IndexName> = table.require("name", "name = \"prod\"").and_then(|name| name.parsed(NAME_FIX));
-    let upstream = table.require("upstream", "upstream = \"devpi\"").and_then(|value| known_upstream(&value, upstreams));
+    let name: Option<IndexName> =
+        table.require("name", "name = \"prod\"").and_then(|name| name.parsed(NAME_FIX));
+    let upstream =
+        table.require("upstream", "upstream = \"devpi\"").and_then(|value| known_upstream(&value, upstreams));
     let path_value = table.require("upload_path", "upload_path = \"/root/prod/\"");
     let path = path_value.and_then(|path| public_path(&path));
     if let Some(passwords) = table.get("passwords")
@@ -90,7 +94,10 @@ fn kind_of(value: &Value<'_>) -> Option<UpstreamKind> {
         ("gitlab", None),
     ])?;
     if kind.is_none() {
-        value.problem("this kind is not supported by this version of indexgate", "write \"generic\" if plain uploads are enough");
+        value.problem(
+            "this kind is not supported by this version of indexgate",
+            "write \"generic\" if plain uploads are enough",
+        );
     }
     kind
 }
@@ -197,7 +204,10 @@ fn user_name<'a>(value: &Value<'a>) -> Option<&'a str> {
 fn bearer_credential(file: &Value<'_>) -> Option<UpstreamCredential> {
     let credential = UpstreamCredential::bearer(&secrets::secret(file)?);
     if credential.is_none() {
-        file.problem("the file holds characters that cannot stand in a header", "write the token alone into the file");
+        file.problem(
+            "the file holds characters that cannot stand in a header",
+            "write the token alone into the file",
+        );
     }
     credential
 }
@@ -228,7 +238,9 @@ fn devpi_login(value: &Value<'_>, kind: Option<UpstreamKind>) -> Option<Upstream
     }
     let table = value.table("devpi_login")?;
     let user = table.require("username", "username = \"indexgate\"").and_then(|user| user_name(&user));
-    let password = table.require("password_file", "password_file = \"secrets/devpi\"").and_then(|file| secrets::secret(&file));
+    let password = table
+        .require("password_file", "password_file = \"secrets/devpi\"")
+        .and_then(|file| secrets::secret(&file));
     table.finish();
     Some(UpstreamCredential::DevpiLogin(Arc::new(DevpiLogin::new(user?.to_owned(), password?))))
 }
@@ -237,11 +249,19 @@ fn devpi_login(value: &Value<'_>, kind: Option<UpstreamKind>) -> Option<Upstream
 pub(super) fn roots(file: &Value<'_>) -> Option<TlsRoots> {
     let pem = secrets::file(file)?;
     let roots = TlsRoots::from_pem(&pem);
-    roots.map_err(|error| file.problem(error.to_string(), "name a PEM file with the certificate of the authority")).ok()
+    roots
+        .map_err(|error| {
+            file.problem(error.to_string(), "name a PEM file with the certificate of the authority")
+        })
+        .ok()
 }
 
 /// The authorities that the system trusts.
 pub(super) fn system_roots(table: &Table<'_>) -> Option<TlsRoots> {
     let roots = TlsRoots::system();
-    roots.map_err(|error| table.problem(error.to_string(), "install the system's certificates, or set ca_file")).ok()
+    roots
+        .map_err(|error| {
+            table.problem(error.to_string(), "install the system's certificates, or set ca_file")
+        })
+        .ok()
 }

@@ -30,12 +30,14 @@ const REMEMBER: Duration = Duration::from_secs(30 + 60);
 
 impl Gateway {
     /// `GET /_/oidc/audience`: what to ask the CI system for.
-    pub(super) fn audience(&self, method: &Method, _caller: &Caller) -> Response<Body> {
+    pub(super) fn audience(&self, method: &Method) -> Response<Body> {
         if self.setup.issuers.is_empty() {
             return exchange_refused(&ExchangeRefusal::NotSetUp, "-");
         }
         match *method {
-            Method::GET | Method::HEAD => json_answer(StatusCode::OK, &json!({"audience": self.setup.audience})),
+            Method::GET | Method::HEAD => {
+                json_answer(StatusCode::OK, &json!({"audience": self.setup.audience}))
+            }
             _ => exchange_refused(&ExchangeRefusal::Method("GET, HEAD"), "-"),
         }
     }
@@ -117,7 +119,7 @@ impl Gateway {
         story.minted(&minted.id);
         story.answered(StatusCode::OK);
         let reference = story.reference().to_owned();
-        let record: Option<Record> = story.end(&self.clock);
+        let record: Option<Record> = story.end();
         if let Some(record) = record
             && self.audit.record(&record).await.is_err()
         {
@@ -168,7 +170,7 @@ impl Gateway {
 }
 
 /// A path under `/_/` that is not served.
-pub(super) fn unknown(_caller: &Caller) -> Response<Body> {
+pub(super) fn unknown() -> Response<Body> {
     exchange_refused(&ExchangeRefusal::NotFound, "-")
 }
 
@@ -177,7 +179,8 @@ async fn token_in(mut body: Arriving) -> Result<String, ExchangeRefusal> {
     let invalid = |why: &str| ExchangeRefusal::InvalidPayload(why.to_owned());
     let text = body.all(LARGEST_BODY).await.map_err(|_| invalid("the request body ended early"))?;
     let text = text.ok_or(ExchangeRefusal::TooLarge(LARGEST_BODY))?;
-    let object = json::parse(&text).map_err(|error| invalid(&format!("the request body is not JSON: {error}")))?;
+    let object =
+        json::parse(&text).map_err(|error| invalid(&format!("the request body is not JSON: {error}")))?;
     match object.get("token") {
         Some(serde_json::Value::String(token)) => Ok(token.clone()),
         Some(_) => Err(invalid("`token` must be a string")),
@@ -204,13 +207,11 @@ fn not_identified(issuer: &Issuer, error: &IdentifyError) -> ExchangeRefusal {
     }
 }
 
-/// What is wrong with a token is for the log: to a stranger every flaw looks the same.
 fn token_refused(error: &TokenError) -> ExchangeRefusal {
-    tracing::info!(%error, "an identity token was refused");
     match error {
-        TokenError::Malformed(_) => ExchangeRefusal::InvalidPayload("malformed JWT".to_owned()),
+        TokenError::Malformed(_) => ExchangeRefusal::MalformedToken(error.to_string()),
         TokenError::UnknownKey(_) | TokenError::BadSignature(_) | TokenError::Invalid(_) => {
-            ExchangeRefusal::InvalidToken("malformed or invalid token".to_owned())
+            ExchangeRefusal::InvalidToken(error.to_string())
         }
     }
 }
@@ -236,7 +237,11 @@ impl MintRate {
     /// Counts one; the error is how many seconds to wait.
     fn count(&self, address: IpAddr) -> Result<(), u64> {
         let count = self.counts.get_with(network(address), Arc::default);
-        if count.fetch_add(1, Ordering::Relaxed) < self.per_minute { Ok(()) } else { Err(Self::WINDOW.as_secs()) }
+        if count.fetch_add(1, Ordering::Relaxed) < self.per_minute {
+            Ok(())
+        } else {
+            Err(Self::WINDOW.as_secs())
+        }
     }
 }
 

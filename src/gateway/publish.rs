@@ -39,13 +39,19 @@ impl Gateway {
         let setup = &self.setup;
         let decision = decide(&setup.rules, &identity.claims, Some(&asked), self.clock.now());
         let Some(permit) = decision.permit else {
-            return Err(Refusal::NotPermitted(why_no_upload(&decision, &identity.claims, &asked, setup.detail)));
+            return Err(Refusal::NotPermitted(why_no_upload(
+                &decision,
+                &identity.claims,
+                &asked,
+                setup.detail,
+            )));
         };
         story.permitted(&permit);
 
         let failed = |error: UpstreamError| Refusal::Upstream { upstream: index.upstream.clone(), error };
         let upstream = self.upstreams.get(&index.upstream).ok_or(Refusal::NoUpstream)?;
-        let rebuilt = Arc::new(spawn_blocking(move || upload.rebuild()).await.map_err(|_| Refusal::Internal)?);
+        let rebuilt = spawn_blocking(move || upload.rebuild()).await.map_err(|_| Refusal::Internal)??;
+        let rebuilt = Arc::new(rebuilt);
         upstream.publish(permit, &index.upload_path, rebuilt, &head.headers, caller).await.map_err(failed)
     }
 
@@ -53,11 +59,11 @@ impl Gateway {
     /// blocking thread ever waits for a client.
     async fn receive(&self, headers: &HeaderMap, body: &mut Arriving) -> Result<Upload, Refusal> {
         let mut receiver = self.receiver(headers)?;
-        loop {
-            let batch = self.next_batch(body);
-            let Some(chunks) = batch.await? else { break };
-            let inspected = spawn_blocking(move || inspect(receiver, &chunks));
-            receiver = inspected.await.map_err(|_| Refusal::Internal)??;
+        let mut batch = self.next_batch(body).await?;
+        while let Some(chunks) = batch {
+            let inspection = spawn_blocking(move || inspect(receiver, &chunks));
+            let inspected = async { Ok(inspection.await.map_err(|_| Refusal::Internal)??) };
+            (receiver, batch) = tokio::try_join!(inspected, self.next_batch(body))?;
         }
         Ok(spawn_blocking(move || receiver.finish()).await.map_err(|_| Refusal::Internal)??)
     }
@@ -68,7 +74,8 @@ impl Gateway {
         if headers.get_all(CONTENT_ENCODING).iter().any(coded) {
             return Err(Refusal::ContentEncoding);
         }
-        let declared = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+        let declared =
+            headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
         if declared.is_some_and(|length| length > limits.size) {
             return Err(Refusal::TooLarge { limit: limits.size });
         }

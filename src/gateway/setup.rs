@@ -117,8 +117,10 @@ impl Setup {
         };
         // The last address that no trusted proxy of ours has: what stands before it is whatever the client wrote.
         let named = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
-        let chain: Vec<IpAddr> =
-            named.flat_map(|value| value.split(',')).map_while(|address| address.trim().parse().ok()).collect();
+        let chain: Vec<IpAddr> = named
+            .flat_map(|value| value.split(','))
+            .map_while(|address| address.trim().parse().ok())
+            .collect();
         let address = chain.into_iter().rev().find(|address| !self.trusts(*address)).unwrap_or(peer.address);
         Caller { address, scheme }
     }

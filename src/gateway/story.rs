@@ -95,7 +95,7 @@ impl Story {
     }
 
     /// The line, if there is something to tell.
-    pub(super) fn end(mut self, _clock: &Clock) -> Option<Record> {
+    pub(super) fn end(mut self) -> Option<Record> {
         let lasted = self.begun.elapsed().as_millis();
         self.record.duration_ms = u64::try_from(lasted).unwrap_or(u64::MAX);
         self.worth_telling.then_some(self.record)

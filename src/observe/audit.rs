@@ -193,7 +193,13 @@ mod tests {
 
     fn record() -> Record {
         let client = "192.0.2.1".parse().unwrap();
-        let mut record = Record::begin(Event::Upload, "r3f".to_owned(), client, "c0nf".to_owned(), Timestamp(1_767_225_600));
+        let mut record = Record::begin(
+            Event::Upload,
+            "r3f".to_owned(),
+            client,
+            "c0nf".to_owned(),
+            Timestamp(1_767_225_600),
+        );
         record.file_name = Some("a\r\n\u{1b}[2J".to_owned());
         record
     }

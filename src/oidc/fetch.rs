@@ -2,16 +2,15 @@
 //! configuration names are asked; what they answer cannot send us anywhere else.
 
 mod https;
-mod roots;
 
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::time::timeout;
 
-pub use self::roots::{TlsRoots, TlsRootsError};
 use super::jwks::{BadKeySet, KeySet};
 use super::url::{BadUrl, HttpsUrl};
+use crate::tls::TlsRoots;
 
 /// How to find the keys of an issuer that publishes them.
 #[derive(Clone, Debug, PartialEq)]

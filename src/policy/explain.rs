@@ -23,7 +23,9 @@ const DESCRIBED: usize = 3;
 pub fn why_no_token(decision: &Decision, claims: &VerifiedClaims, detail: Detail) -> String {
     let near: Vec<&Trial> = match detail {
         Detail::Minimal => Vec::new(),
-        Detail::Graded => decision.trail.iter().filter(|trial| trial.identity_proved()).take(DESCRIBED).collect(),
+        Detail::Graded => {
+            decision.trail.iter().filter(|trial| trial.identity_proved()).take(DESCRIBED).collect()
+        }
         Detail::Full => decision.trail.iter().take(DESCRIBED).collect(),
     };
     match (detail, near.is_empty()) {
@@ -43,24 +45,35 @@ pub fn why_no_upload(decision: &Decision, claims: &VerifiedClaims, asked: &Asked
     let here: Vec<_> = decision.grants.iter().filter(|grant| grant.index == *index).collect();
     if here.is_empty() {
         let indexes = listed(decision.grants.iter().map(|grant| grant.index.to_string()));
-        return format!("this token is for index {indexes}, not for index `{index}`; upload there, or add a publisher with index = \"{index}\"");
+        return format!(
+            "this token is for index {indexes}, not for index `{index}`; upload there, or add a publisher with index = \"{index}\""
+        );
     }
     let covering = here.iter().any(|grant| grant.projects.iter().any(|pattern| pattern.matches(project)));
     if covering {
         let tag = claims.fact("tag").map(printable).unwrap_or_default();
-        return format!("the run's tag `{tag}` is not version {version} of {project}; build and upload the version that was tagged");
+        return format!(
+            "the run's tag `{tag}` is not version {version} of {project}; build and upload the version that was tagged"
+        );
     }
     let publishers = listed(here.iter().map(|grant| grant.publisher.to_string()));
     let projects = listed(here.iter().flat_map(|grant| grant.projects.iter().map(ToString::to_string)));
-    format!("this token may upload {projects} to index `{index}`, not `{project}`; add `{project}` to the projects of publisher {publishers}, or rename the project")
+    format!(
+        "this token may upload {projects} to index `{index}`, not `{project}`; add `{project}` to the projects of publisher {publishers}, or rename the project"
+    )
 }
 
 fn own_claims(claims: &VerifiedClaims) -> String {
     if claims.facts().is_empty() {
-        let shown = claims.claims().iter().map(|(name, value)| format!("{name} {}", printable(&value.to_string())));
+        let shown =
+            claims.claims().iter().map(|(name, value)| format!("{name} {}", printable(&value.to_string())));
         return shown.collect::<Vec<_>>().join(", ");
     }
-    let shown = claims.facts().iter().filter(|(key, _)| *key != "ref").map(|(key, value)| format!("{key} `{}`", printable(value)));
+    let shown = claims
+        .facts()
+        .iter()
+        .filter(|(key, _)| *key != "ref")
+        .map(|(key, value)| format!("{key} `{}`", printable(value)));
     shown.collect::<Vec<_>>().join(", ")
 }
 

@@ -4,9 +4,9 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use hyper::ext::ReasonPhrase;
 
+use super::UpstreamError;
 use super::body::Body;
 use super::headers::returned_from_guarded;
-use super::UpstreamError;
 
 /// An answer that may go to the client, with the upstream's own words.
 pub type Answered = Response<Body>;
@@ -25,7 +25,9 @@ pub fn guarded_answer(answer: Response<Body>) -> Result<Answered, UpstreamError>
         | StatusCode::PAYLOAD_TOO_LARGE
         | StatusCode::UNPROCESSABLE_ENTITY => Ok(cleaned(answer)),
         _ if status.is_success() => Ok(cleaned(answer)),
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(UpstreamError::CredentialRefused(status.as_u16())),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            Err(UpstreamError::CredentialRefused(status.as_u16()))
+        }
         StatusCode::SWITCHING_PROTOCOLS => Err(UpstreamError::Switch),
         _ if status.is_redirection() => Err(UpstreamError::Redirect(status.as_u16())),
         _ => Err(UpstreamError::Failed(status.as_u16())),

@@ -84,7 +84,8 @@ impl DevpiLogin {
 
     /// Reads the answer of `/+login`: `{"type": "proxyauth", "result": {"password", "expiration"}}`.
     pub(super) fn accept(&self, answer: &[u8], now: Timestamp) -> Result<Arc<LoginToken>, &'static str> {
-        let answer: serde_json::Value = serde_json::from_slice(answer).map_err(|_| "the answer is not JSON")?;
+        let answer: serde_json::Value =
+            serde_json::from_slice(answer).map_err(|_| "the answer is not JSON")?;
         let result = &answer["result"];
         let password = result["password"].as_str().ok_or("the answer holds no token")?;
         let seconds = result["expiration"].as_u64().ok_or("the answer names no expiration")?;
@@ -138,7 +139,14 @@ mod tests {
 
     #[test]
     fn an_answer_that_is_no_login_is_an_error() {
-        for answer in ["", "<html>", "{}", r#"{"result":{"password":"x"}}"#, r#"{"result":{"expiration":1}}"#, r#"{"result":{"password":"a\nb\u0000","expiration":"x"}}"#] {
+        for answer in [
+            "",
+            "<html>",
+            "{}",
+            r#"{"result":{"password":"x"}}"#,
+            r#"{"result":{"expiration":1}}"#,
+            r#"{"result":{"password":"a\nb\u0000","expiration":"x"}}"#,
+        ] {
             assert!(login().accept(answer.as_bytes(), Timestamp(0)).is_err(), "{answer}");
         }
     }

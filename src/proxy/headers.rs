@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use http::header::{
-    ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, DATE, EXPECT, HOST, HeaderMap, HeaderName,
-    HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
+    ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, DATE, EXPECT, HOST, HeaderMap,
+    HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
 };
 use http::{Version, request};
 
@@ -35,25 +35,67 @@ pub struct Forwarding<'a> {
 /// Fields that one hop sends to the next and that never travel further (RFC 9110 §7.6.1). `Expect` is answered by
 /// whoever reads the body: us.
 const HOP_BY_HOP: [&str; 10] = [
-    "connection", "expect", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
-    "transfer-encoding", "upgrade",
+    "connection",
+    "expect",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
 ];
 
 /// Fields by which some index server lets a proxy say who the user is, where it stands or what the request really
 /// means. A client never says this.
 const PROXY_ONLY: [&str; 28] = [
-    "forwarded", "remote-user", "remote-groups", "remote-email", "remote-name", "x-client-cert", "x-client-ip", "x-host",
-    "x-http-method", "x-http-method-override", "x-jfrog-override-base-url", "x-method-override", "x-original-host",
-    "x-original-method", "x-original-uri", "x-original-url", "x-outside-url", "x-real-ip", "x-remote-user", "x-remote-groups",
-    "x-rewrite-url", "x-script-name", "x-sso-user", "x-true-client-ip", "true-client-ip", "x-cluster-client-ip", "x-url-scheme",
+    "forwarded",
+    "remote-user",
+    "remote-groups",
+    "remote-email",
+    "remote-name",
+    "x-client-cert",
+    "x-client-ip",
+    "x-host",
+    "x-http-method",
+    "x-http-method-override",
+    "x-jfrog-override-base-url",
+    "x-method-override",
+    "x-original-host",
+    "x-original-method",
+    "x-original-uri",
+    "x-original-url",
+    "x-outside-url",
+    "x-real-ip",
+    "x-remote-user",
+    "x-remote-groups",
+    "x-rewrite-url",
+    "x-script-name",
+    "x-sso-user",
+    "x-true-client-ip",
+    "true-client-ip",
+    "x-cluster-client-ip",
+    "x-url-scheme",
     "x-scheme",
 ];
-const PROXY_ONLY_PREFIXES: [&str; 5] = ["x-auth-request-", "x-forwarded-", "x-ssl-", "x-webauth-", "x-amzn-oidc-"];
+const PROXY_ONLY_PREFIXES: [&str; 5] =
+    ["x-auth-request-", "x-forwarded-", "x-ssl-", "x-webauth-", "x-amzn-oidc-"];
 
 /// Fields that a `Connection` header may not name, because a client would thereby unsay something the decision used.
 const END_TO_END: [&str; 12] = [
-    "accept", "authorization", "content-encoding", "content-length", "content-type", "cookie", "host", "if-match", "range",
-    "user-agent", "x-devpi-auth", "x-outside-url",
+    "accept",
+    "authorization",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "host",
+    "if-match",
+    "range",
+    "user-agent",
+    "x-devpi-auth",
+    "x-outside-url",
 ];
 
 /// Whether the name is one that only a proxy sets, so that a configuration may use it for an upstream credential.
@@ -91,7 +133,10 @@ fn check_host(head: &request::Parts) -> Result<(), Refusal> {
 }
 
 fn is_host(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']' | b'_'))
+    !text.is_empty()
+        && text
+            .iter()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']' | b'_'))
 }
 
 fn check_framing(head: &request::Parts) -> Result<(), Refusal> {
@@ -104,7 +149,8 @@ fn check_framing(head: &request::Parts) -> Result<(), Refusal> {
     }
     if let Some(length) = headers.get(CONTENT_LENGTH) {
         let digits = length.as_bytes();
-        let canonical = digits == b"0" || (digits.first() != Some(&b'0') && digits.iter().all(u8::is_ascii_digit));
+        let canonical =
+            digits == b"0" || (digits.first() != Some(&b'0') && digits.iter().all(u8::is_ascii_digit));
         if !canonical {
             return Err(Refusal::BadHead("the length of the body is ambiguous"));
         }

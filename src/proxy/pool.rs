@@ -107,7 +107,8 @@ impl Pool {
         let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(failed)?;
         stream.set_nodelay(true).map_err(failed)?;
         let Some(tls) = tls else { return handshake(stream).await };
-        let name = ServerName::try_from(host.clone()).map_err(|error| UpstreamError::Connect(error.to_string()))?;
+        let name =
+            ServerName::try_from(host.clone()).map_err(|error| UpstreamError::Connect(error.to_string()))?;
         handshake(TlsConnector::from(Arc::clone(tls)).connect(name, stream).await.map_err(failed)?).await
     }
 }

@@ -45,13 +45,16 @@ impl HttpBody for Rebuilt {
             return Poll::Ready(None);
         }
         let (body, offset) = (Arc::clone(&self.body), self.offset);
-        let reading = self.reading.get_or_insert_with(|| spawn_blocking(move || body.read_at(offset, Self::PIECE)));
+        let reading =
+            self.reading.get_or_insert_with(|| spawn_blocking(move || body.read_at(offset, Self::PIECE)));
         let piece = ready!(Pin::new(reading).poll(cx));
         self.reading = None;
         self.progress.touch();
         match piece {
             // An empty piece before the end would never become a whole body.
-            Ok(Ok(piece)) if piece.is_empty() => Poll::Ready(Some(Err("the spooled upload is too short".into()))),
+            Ok(Ok(piece)) if piece.is_empty() => {
+                Poll::Ready(Some(Err("the spooled upload is too short".into())))
+            }
             Ok(Ok(piece)) => {
                 self.offset += piece.len() as u64;
                 Poll::Ready(Some(Ok(Frame::data(piece))))

@@ -119,10 +119,13 @@ pub enum UpstreamError {
 /// Why an exchange was refused: PyPI's codes, and two for moments in which nobody could be served.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ExchangeRefusal {
-    /// The request is no exchange, or its token is no token, or its issuer is unknown.
+    /// The request is no exchange, or the token's issuer is unknown.
     #[error("{0}")]
     InvalidPayload(String),
-    /// The token is not valid.
+    /// The token is no JWT.
+    #[error("{0}")]
+    MalformedToken(String),
+    /// The token is not valid. The reason is for the audit: to a stranger every flaw looks the same.
     #[error("{0}")]
     InvalidToken(String),
     /// No publisher matches.

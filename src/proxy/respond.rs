@@ -1,7 +1,9 @@
 //! The only place that knows status codes and public words: what each refusal looks like to whoever is refused.
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{
+    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+};
 use http::{Response, StatusCode};
 use hyper::ext::ReasonPhrase;
 use serde_json::{Value, json};
@@ -29,7 +31,11 @@ pub fn refused(refusal: &Refusal, reference: &str, asked: &HeaderMap) -> Respons
         json(status, &json!({"message": line, "code": code, "title": title(status), "reference": reference}))
     } else if status == StatusCode::FORBIDDEN {
         let line = html(&line);
-        text(status, "text/html; charset=utf-8", format!("<!doctype html><title>{line}</title><p>{line}</p>\n"))
+        text(
+            status,
+            "text/html; charset=utf-8",
+            format!("<!doctype html><title>{line}</title><p>{line}</p>\n"),
+        )
     } else {
         text(status, "text/plain; charset=utf-8", format!("{line}\n"))
     };
@@ -48,10 +54,17 @@ pub fn refused(refusal: &Refusal, reference: &str, asked: &HeaderMap) -> Respons
 pub fn exchange_refused(refusal: &ExchangeRefusal, reference: &str) -> Response<Body> {
     let (status, code) = exchange_status(refusal);
     let message = match refusal {
-        ExchangeRefusal::NotFound | ExchangeRefusal::NotSetUp | ExchangeRefusal::Method(_) => refusal.to_string(),
+        ExchangeRefusal::NotFound | ExchangeRefusal::NotSetUp | ExchangeRefusal::Method(_) => {
+            refusal.to_string()
+        }
         _ => "Token request failed".to_owned(),
     };
-    let description = one_line(&format!("{refusal} (reference {reference})"));
+    let words = match refusal {
+        ExchangeRefusal::MalformedToken(_) => "malformed JWT".to_owned(),
+        ExchangeRefusal::InvalidToken(_) => "malformed or invalid token".to_owned(),
+        _ => refusal.to_string(),
+    };
+    let description = one_line(&format!("{words} (reference {reference})"));
     let mut response = json(
         status,
         &json!({
@@ -115,9 +128,13 @@ fn public_words(refusal: &Refusal) -> String {
             UpstreamError::CredentialRefused(_) | UpstreamError::Login(_) => {
                 "the index refuses the gateway's credential; tell its administrator".to_owned()
             }
-            UpstreamError::Slow(_) => "the index did not answer in time; look whether the file is there".to_owned(),
+            UpstreamError::Slow(_) => {
+                "the index did not answer in time; look whether the file is there".to_owned()
+            }
             UpstreamError::Connect(_) => "the index cannot be reached; try again later".to_owned(),
-            UpstreamError::Broken(_) => "the index broke the connection; look whether the file is there".to_owned(),
+            UpstreamError::Broken(_) => {
+                "the index broke the connection; look whether the file is there".to_owned()
+            }
             UpstreamError::Switch => "the index answered with a protocol switch".to_owned(),
             UpstreamError::Redirect(_) => {
                 "the index answered the upload with a redirect; tell the gateway's administrator".to_owned()
@@ -130,7 +147,9 @@ fn public_words(refusal: &Refusal) -> String {
 
 const fn exchange_status(refusal: &ExchangeRefusal) -> (StatusCode, &'static str) {
     match refusal {
-        ExchangeRefusal::InvalidPayload(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid-payload"),
+        ExchangeRefusal::InvalidPayload(_) | ExchangeRefusal::MalformedToken(_) => {
+            (StatusCode::UNPROCESSABLE_ENTITY, "invalid-payload")
+        }
         ExchangeRefusal::InvalidToken(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid-token"),
         ExchangeRefusal::InvalidPublisher(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid-publisher"),
         ExchangeRefusal::Reused => (StatusCode::UNPROCESSABLE_ENTITY, "invalid-reuse-token"),
@@ -203,11 +222,16 @@ mod tests {
     #[test]
     fn each_client_finds_the_words_where_it_looks() {
         let refusal = Refusal::NotPermitted("no publisher\r\nX: y <é>".to_owned());
-        let (status, reason, kind) = refuse(&refusal, "application/json;q=0.9, text/plain;q=0.8, text/html;q=0.7");
+        let (status, reason, kind) =
+            refuse(&refusal, "application/json;q=0.9, text/plain;q=0.8, text/html;q=0.7");
         assert_eq!((status, reason.as_str()), (403, "no publisher??X: y <?> (reference r3f)"));
         assert_eq!(kind, "application/json", "uv compares the whole value");
         assert_eq!(refuse(&refusal, "*/*").2, "text/html; charset=utf-8", "maturin reads the title of a 403");
-        assert_eq!(refuse(&Refusal::Aborted, "*/*").2, "text/plain; charset=utf-8", "flit shows text that is no page");
+        assert_eq!(
+            refuse(&Refusal::Aborted, "*/*").2,
+            "text/plain; charset=utf-8",
+            "flit shows text that is no page"
+        );
     }
 
     #[test]

@@ -179,7 +179,8 @@ mod tests {
     }
 
     fn find(method: &str, target: &str) -> String {
-        let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+        let (path, query) =
+            target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
         let routes = routes();
         match routes.find(&Method::from_bytes(method.as_bytes()).unwrap(), path, query) {
             Ok(Route::Own(own)) => format!("{own:?}"),
@@ -204,27 +205,68 @@ mod tests {
         check("GET", "Audience", &["/_/oidc/audience", "/_/oidc/audience?x=1"]);
         check("POST", "Mint", &["/_/oidc/mint-token", "/_/oidc/github/mint-token", "/_/oidc/mint-token?x=1"]);
         check("POST", "Burn", &["/_/oidc/burn-token"]);
-        check("GET", "Unknown", &["/_/", "/_/x", "/_/oidc/", "/_/oidc/audience/", "/.well-known/pytp", "/.well-known/pytp?discover=x"]);
+        check(
+            "GET",
+            "Unknown",
+            &[
+                "/_/",
+                "/_/x",
+                "/_/oidc/",
+                "/_/oidc/audience/",
+                "/.well-known/pytp",
+                "/.well-known/pytp?discover=x",
+            ],
+        );
     }
 
     #[test]
     fn a_disguise_of_an_own_path_is_not_forwarded() {
-        check("GET", "Unknown", &[
-            "//_/oidc/audience", "/%5F/oidc/audience", "/%5f/oidc/audience", "/./_/oidc/audience", "/a/../_/oidc/audience",
-            "/_//oidc/audience", "/%2e/_/x", "/_%2Foidc%2Faudience", "/.well-known/./pytp", "/.well-known%2fpytp", "/../_/x",
-            "/_/../_/x", "/_/..",
-        ]);
+        check(
+            "GET",
+            "Unknown",
+            &[
+                "//_/oidc/audience",
+                "/%5F/oidc/audience",
+                "/%5f/oidc/audience",
+                "/./_/oidc/audience",
+                "/a/../_/oidc/audience",
+                "/_//oidc/audience",
+                "/%2e/_/x",
+                "/_%2Foidc%2Faudience",
+                "/.well-known/./pytp",
+                "/.well-known%2fpytp",
+                "/../_/x",
+                "/_/../_/x",
+                "/_/..",
+            ],
+        );
         check("GET", "read", &["/_", "/_x/", "/a/_/", "/.well-known/other", "/%255F/oidc/audience"]);
     }
 
     #[test]
     fn an_upload_is_a_post_to_the_exact_path() {
         check("POST", "upload", &["/root/prod/", "/root/prod"]);
-        check("POST", "almost", &[
-            "/root/prod/?x=1", "/root/prod?", "//root/prod/", "/root//prod/", "/root%2Fprod/", "/root/%70rod/", "/root/./prod/",
-            "/root/x/../prod", "/root/prod//", "/%72oot/prod",
-        ]);
-        check("POST", "other", &["/root/dev/", "/", "/Root/prod/", "/root/prod/x", "/root/prodx/", "/root/prod;x"]);
+        check(
+            "POST",
+            "almost",
+            &[
+                "/root/prod/?x=1",
+                "/root/prod?",
+                "//root/prod/",
+                "/root//prod/",
+                "/root%2Fprod/",
+                "/root/%70rod/",
+                "/root/./prod/",
+                "/root/x/../prod",
+                "/root/prod//",
+                "/%72oot/prod",
+            ],
+        );
+        check(
+            "POST",
+            "other",
+            &["/root/dev/", "/", "/Root/prod/", "/root/prod/x", "/root/prodx/", "/root/prod;x"],
+        );
         check("PUSH", "other", &["/root/prod/"]);
         check("DELETE", "other", &["/root/prod/"]);
     }

@@ -12,8 +12,8 @@ use http_body_util::BodyExt as _;
 
 use super::body::{Body, Progress};
 use super::credential::{DevpiLogin, LoginToken, UpstreamCredential};
-use super::pool::{Pool, Target};
 use super::headers::{Caller, Forwarding, forwarded, guarded, returned};
+use super::pool::{Pool, Target};
 use super::rebuilt::Rebuilt;
 use super::{Answered, UpstreamError, guarded_answer};
 use crate::clock::{Clock, Timestamp};
@@ -120,9 +120,12 @@ impl Upstream {
         caller: &Caller,
     ) -> Result<Answered, UpstreamError> {
         tracing::debug!(index = %permit.index(), project = %permit.project(), upstream = %self.settings.name, "publishing");
-        let form = |login: Option<&LoginToken>| self.upload_request(upload_path, &upload, received, caller, login);
+        let form =
+            |login: Option<&LoginToken>| self.upload_request(upload_path, &upload, received, caller, login);
         let answer = match &self.settings.credential {
-            UpstreamCredential::Nothing | UpstreamCredential::Field(..) => self.send_form(form(None)?).await?,
+            UpstreamCredential::Nothing | UpstreamCredential::Field(..) => {
+                self.send_form(form(None)?).await?
+            }
             UpstreamCredential::DevpiLogin(login) => {
                 let token = self.logged_in(login).await?;
                 let answer = self.send_form(form(Some(&token))?).await?;
@@ -163,11 +166,18 @@ impl Upstream {
         Ok((request, progress))
     }
 
-    async fn send_form(&self, (request, progress): (Request<Body>, Progress)) -> Result<Response<Body>, UpstreamError> {
+    async fn send_form(
+        &self,
+        (request, progress): (Request<Body>, Progress),
+    ) -> Result<Response<Body>, UpstreamError> {
         self.send(request, &progress).await
     }
 
-    async fn send(&self, request: Request<Body>, progress: &Progress) -> Result<Response<Body>, UpstreamError> {
+    async fn send(
+        &self,
+        request: Request<Body>,
+        progress: &Progress,
+    ) -> Result<Response<Body>, UpstreamError> {
         let limit = self.settings.timeout;
         let answer = progress.watch(limit, self.pool.send(request)).await;
         answer.unwrap_or(Err(UpstreamError::Slow(limit)))
@@ -227,7 +237,8 @@ impl Upstream {
         let rest = path.strip_prefix(prefix.as_str()).unwrap_or_default();
         let query = query.map(|query| format!("?{query}")).unwrap_or_default();
         let target = format!("{base_path}/{rest}{query}");
-        let target = PathAndQuery::try_from(target).map_err(|error| UpstreamError::Broken(error.to_string()))?;
+        let target =
+            PathAndQuery::try_from(target).map_err(|error| UpstreamError::Broken(error.to_string()))?;
         Ok(Uri::from(target))
     }
 }

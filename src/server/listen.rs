@@ -68,7 +68,8 @@ pub(super) async fn accept(
         };
         match accepted {
             Ok((stream, address)) => {
-                let (door, gateway, stop, open) = (door.clone(), Rc::clone(&gateway), stop.clone(), open.subscribe());
+                let (door, gateway, stop, open) =
+                    (door.clone(), Rc::clone(&gateway), stop.clone(), open.subscribe());
                 spawn_local(async move {
                     converse(stream, address, door, gateway, stop).await;
                     drop(open);

@@ -67,7 +67,8 @@ impl Server {
         let (stop, stopped) = watch::channel(false);
         let (alive, ended) = mpsc::channel(1);
         for (n, listener) in self.listeners.into_iter().enumerate() {
-            let (door, shared, stopped, alive) = (door.clone(), shared.clone(), stopped.clone(), alive.clone());
+            let (door, shared, stopped, alive) =
+                (door.clone(), shared.clone(), stopped.clone(), alive.clone());
             thread::Builder::new().name(format!("serve-{n}")).spawn(move || {
                 if let Err(error) = serve_on_this_thread(listener, door, shared, stopped) {
                     tracing::error!(%error, "a serving thread ended");

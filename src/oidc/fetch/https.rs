@@ -15,8 +15,9 @@ use tokio::task::AbortHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::{FetchError, TlsRoots};
+use super::FetchError;
 use crate::oidc::url::HttpsUrl;
+use crate::tls::TlsRoots;
 
 /// An answer with status 200.
 pub(super) struct Answer {

@@ -18,7 +18,8 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use super::jwks;
-use crate::oidc::fetch::{Discovery, TlsRoots};
+use crate::oidc::fetch::Discovery;
+use crate::tls::TlsRoots;
 
 /// What an issuer does wrong, for discovery (`metadata`) and for the keys.
 #[derive(Clone, Default)]

@@ -1,4 +1,4 @@
-//! Whose certificates are believed when keys are fetched.
+//! Whose certificates are believed.
 
 use std::fmt;
 use std::sync::Arc;
@@ -53,7 +53,8 @@ impl TlsRoots {
         Ok(Self { certificates: certificates.into(), client: Arc::new(client) })
     }
 
-    pub(super) fn client_config(&self) -> Arc<ClientConfig> {
+    /// What a connection needs.
+    pub fn client_config(&self) -> Arc<ClientConfig> {
         Arc::clone(&self.client)
     }
 }
