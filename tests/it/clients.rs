@@ -1,0 +1,1 @@
+//! Real clients publish to real indexes through the gateway.
