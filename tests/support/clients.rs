@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::issuer::Job;
+use super::process::scratch_directory;
 use super::python::Python;
 use super::tls::Authority;
 
@@ -26,7 +27,7 @@ pub struct Workshop {
 impl Workshop {
     /// An empty home whose clients trust `authority` and nobody else.
     pub fn new(python: &Python, authority: &Authority) -> Self {
-        let home = tempfile::tempdir().expect("there is a temporary directory");
+        let home = scratch_directory();
         Self { python: python.clone(), home, ca_file: authority.ca_file() }
     }
 

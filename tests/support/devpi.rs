@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::process::{Server, free_port, remove_at_the_end};
+use super::process::{Server, free_port, scratch_directory};
 use super::python::Python;
 use super::raw::{Raw, basic};
 use super::{hex, random};
@@ -61,17 +61,13 @@ impl Devpi {
     /// One devpi for a whole test program; tests keep apart by using an index each.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Devpi> = OnceLock::new();
-        SHARED.get_or_init(|| {
-            let devpi = Self::start(Python::shared());
-            remove_at_the_end(devpi.directory.path());
-            devpi
-        })
+        SHARED.get_or_init(|| Self::start(Python::shared()))
     }
 
     /// A devpi of one's own, empty but for its users.
     #[track_caller]
     pub fn start(python: &Python) -> Self {
-        let directory = tempfile::tempdir().expect("there is a temporary directory");
+        let directory = scratch_directory();
         let root_password = hex(&random::<12>());
         init(python, directory.path(), &root_password);
         let (server, url) = launch(python, directory.path());

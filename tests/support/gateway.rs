@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use tempfile::TempDir;
 use super::claims::Claims;
 use super::devpi::{self, Devpi};
 use super::issuer::Issuer;
-use super::process::{Server, free_port};
+use super::process::{Server, free_port, scratch_directory};
 use super::pypiserver::{self, Pypiserver};
 use super::raw::{Answer, Raw, Wire};
 use super::tls::Authority;
@@ -24,27 +25,27 @@ use super::tls::Authority;
 pub const AUDIENCE: &str = "pypi.corp.example";
 
 /// A gateway that is not started yet.
-pub struct Setup<'a> {
-    authority: &'a Authority,
+pub struct Setup {
+    authority: Arc<Authority>,
     directory: TempDir,
     top: String,
     tables: String,
 }
 
 /// A running gateway. Ends when dropped.
-pub struct Gateway<'a> {
+pub struct Gateway {
     server: Server,
-    authority: &'a Authority,
+    authority: Arc<Authority>,
     directory: TempDir,
     url: String,
 }
 
-impl<'a> Setup<'a> {
+impl Setup {
     /// A gateway over TLS that serves nothing yet.
-    pub fn new(authority: &'a Authority) -> Self {
-        let directory = tempfile::tempdir().expect("there is a temporary directory");
+    pub fn new(authority: &Arc<Authority>) -> Self {
+        let directory = scratch_directory();
         fs::create_dir(directory.path().join("secrets")).expect("the directory is new");
-        Self { authority, directory, top: String::new(), tables: String::new() }
+        Self { authority: authority.clone(), directory, top: String::new(), tables: String::new() }
     }
 
     /// Trusts `issuer` under this name.
@@ -115,7 +116,7 @@ impl<'a> Setup<'a> {
 
     /// Starts the gateway that was built with this program.
     #[track_caller]
-    pub fn start(self) -> Gateway<'a> {
+    pub fn start(self) -> Gateway {
         self.try_start().unwrap_or_else(|problem| panic!("{problem}"))
     }
 
@@ -123,7 +124,7 @@ impl<'a> Setup<'a> {
     ///
     /// # Errors
     /// It ended before it listened. The text holds what it printed.
-    pub fn try_start(self) -> Result<Gateway<'a>, String> {
+    pub fn try_start(self) -> Result<Gateway, String> {
         let mut attempts = 0;
         loop {
             attempts += 1;
@@ -167,7 +168,7 @@ impl<'a> Setup<'a> {
     }
 }
 
-impl Gateway<'_> {
+impl Gateway {
     /// `https://127.0.0.1:PORT`.
     pub fn url(&self) -> &str {
         &self.url
@@ -196,13 +197,13 @@ impl Gateway<'_> {
     /// A connection to it.
     #[track_caller]
     pub fn wire(&self) -> Wire {
-        Wire::open(&self.url, Some(self.authority))
+        Wire::open(&self.url, Some(&self.authority))
     }
 
     /// Sends a request on a connection of its own.
     #[track_caller]
     pub fn ask(&self, request: &Raw) -> Answer {
-        request.send_to(&self.url, Some(self.authority))
+        request.send_to(&self.url, Some(&self.authority))
     }
 
     /// Exchanges an identity token, whatever comes of it.

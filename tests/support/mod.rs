@@ -15,6 +15,7 @@ pub mod pypiserver;
 pub mod python;
 pub mod raw;
 pub mod recorder;
+pub mod stage;
 pub mod tls;
 
 /// The sha256 of `bytes`, as indexes and audit lines write it.

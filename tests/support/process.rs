@@ -4,11 +4,12 @@ use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
 
 /// How long a server may take until it answers. Far more than any needs, even on a loaded machine.
 const START: Duration = Duration::from_secs(30);
@@ -182,9 +183,11 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("it is bound").port()
 }
 
-/// Has `directory` removed when this program ends, for what lives in a `static` and is never dropped.
-pub fn remove_at_the_end(directory: &Path) {
-    Undertaker::tell("remove", directory.to_str().expect("temporary directories have plain names"));
+/// A directory that is gone after us: removed when dropped, or at the end of the program if that never happens.
+pub fn scratch_directory() -> TempDir {
+    let directory = tempfile::tempdir().expect("there is a temporary directory");
+    Undertaker::tell("remove", directory.path().to_str().expect("temporary directories have plain names"));
+    directory
 }
 
 /// Ends servers and removes directories after us when we could not do it: a `static` is never dropped, and a

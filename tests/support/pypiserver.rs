@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tempfile::TempDir;
 
-use super::process::{Server, free_port};
+use super::process::{Server, free_port, scratch_directory};
 use super::python::Python;
 use super::{hex, random, sha256};
 
@@ -33,7 +33,7 @@ impl Pypiserver {
     /// Starts an empty one; uploads need a password, reads do not.
     #[track_caller]
     pub fn start(python: &Python) -> Self {
-        let directory = tempfile::tempdir().expect("there is a temporary directory");
+        let directory = scratch_directory();
         fs::create_dir(directory.path().join("packages")).expect("the directory is new");
         let uploader_password = hex(&random::<12>());
         let htpasswd = [(BOB, BOB), (UPLOADER, uploader_password.as_str())].map(|(user, password)| {

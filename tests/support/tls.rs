@@ -10,6 +10,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tempfile::TempDir;
 
+use super::process::scratch_directory;
+
 /// A throw-away authority and one certificate by it, for `127.0.0.1`, `::1` and `localhost`.
 pub struct Authority {
     directory: TempDir,
@@ -18,7 +20,7 @@ pub struct Authority {
 
 impl Authority {
     /// Makes new keys and writes the certificates as PEM files.
-    pub fn new() -> Self {
+    pub fn new() -> Arc<Self> {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "indexgate throw-away authority");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -36,13 +38,13 @@ impl Authority {
 
         let mut roots = RootCertStore::empty();
         roots.add(certificate.der().clone()).expect("it is an authority");
-        let directory = tempfile::tempdir().expect("there is a temporary directory");
+        let directory = scratch_directory();
         let write =
             |name, pem: String| fs::write(directory.path().join(name), pem).expect("it can be written");
         write("ca.pem", certificate.pem());
         write("cert.pem", leaf.pem());
         write("key.pem", leaf_key.serialize_pem());
-        Self { directory, roots }
+        Arc::new(Self { directory, roots })
     }
 
     /// The authority's own certificate: what clients must trust.
