@@ -1,1 +1,8 @@
-//! The one integration test binary.
+//! The one integration test binary: the real gateway between real indexes and real clients.
+#![expect(clippy::unwrap_used, reason = "a test that meets something unexpected should stop there")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod clients;
+mod parts;
