@@ -44,6 +44,8 @@ impl Authority {
         write("ca.pem", certificate.pem());
         write("cert.pem", leaf.pem());
         write("key.pem", leaf_key.serialize_pem());
+        let owner_only = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        fs::set_permissions(directory.path().join("key.pem"), owner_only).expect("its mode can be set");
         Arc::new(Self { directory, roots })
     }
 
