@@ -8,6 +8,7 @@ use super::digests;
 use super::fields::{FieldError, Form};
 use super::file_name::{FileName, Kind};
 use super::limits::UploadLimits;
+use super::rebuild;
 use super::release::{Release, parse_version};
 use super::spool::Spooled;
 use crate::names::ProjectName;
@@ -21,6 +22,8 @@ pub struct Upload {
     /// What is kept of the form, in the order in which it goes on.
     pub(super) fields: Vec<(&'static str, String)>,
     pub(super) content: Spooled,
+    /// The boundary of the rebuilt body.
+    pub(super) boundary: String,
     had_attestations: bool,
 }
 
@@ -80,8 +83,15 @@ pub(super) fn upload(
     digests::check(&form, &sha256, &content)?;
     let (place, inside) = archive::release(file_name.kind(), &content, &release, limits)?;
     agree(&release, place, &inside)?;
-    let had_attestations = form.had_attestations();
-    Ok(Upload { release, file_name, sha256, fields: form.into_fields(), content, had_attestations })
+    Ok(Upload {
+        release,
+        file_name,
+        sha256,
+        had_attestations: form.had_attestations(),
+        fields: form.into_fields(),
+        content,
+        boundary: rebuild::random_boundary()?,
+    })
 }
 
 /// pypiserver deletes packages by `:action=remove_pkg` on the same path.

@@ -3,7 +3,6 @@
 use std::fmt::{self, Write as _};
 use std::io;
 
-use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rand;
 use bytes::Bytes;
 
@@ -29,28 +28,33 @@ impl Upload {
     ///
     /// Indexes that use Python's `cgi` begin a part at `LF "--" boundary LF` anywhere, inside the file too. Nobody
     /// can put a boundary into a file that is drawn after the file has arrived.
-    pub fn rebuild(self) -> Result<RebuiltBody, UploadError> {
-        let boundary =
-            random_boundary().map_err(|_| UploadError::Spool(io::Error::other("no randomness")))?;
-        let head = self.head(&boundary);
+    pub fn rebuild(self) -> RebuiltBody {
+        let boundary = &self.boundary;
+        let head = self.head(boundary);
         let tail = format!("\r\n--{boundary}--\r\n");
-        Ok(RebuiltBody {
+        RebuiltBody {
             content_type: format!("multipart/form-data; boundary={boundary}"),
             content_length: head.len() as u64 + self.content.len() + tail.len() as u64,
             head: head.into(),
             content: self.content,
             tail: tail.into(),
-        })
+        }
     }
 
     /// All parts before the bytes of the package file.
     fn head(&self, boundary: &str) -> String {
         let mut head = String::new();
         self.each_field(|name, value| {
-            head.push_str(&format!("--{boundary}\r\n"));
-            head.push_str(&format!("Content-Disposition: form-data; name=\"{name}\"\r\n\r\n"));
-            head.push_str(value);
-            head.push_str("\r\n");
+            let part = [
+                "--",
+                boundary,
+                "\r\nContent-Disposition: form-data; name=\"",
+                name,
+                "\"\r\n\r\n",
+                value,
+                "\r\n",
+            ];
+            head.extend(part);
         });
         let _ = write!(
             head,
@@ -78,9 +82,10 @@ impl Upload {
     }
 }
 
-fn random_boundary() -> Result<String, Unspecified> {
+/// 128 random bits. INVARIANT: drawn when the file has arrived, not before; [`Upload::rebuild`] relies on it.
+pub(super) fn random_boundary() -> Result<String, UploadError> {
     let mut bytes = [0; 16];
-    rand::fill(&mut bytes)?;
+    rand::fill(&mut bytes).map_err(|_| UploadError::Spool(io::Error::other("no randomness")))?;
     Ok(hex(&bytes))
 }
 
