@@ -40,6 +40,8 @@ pub(super) static PRESET: Preset = Preset {
         "workflow",
         "workflow_sha",
     ],
+    // Its format changed in 2026, and organisations may shape it.
+    never_matched: &["sub"],
     provenance: &[
         "repository",
         "repository_id",

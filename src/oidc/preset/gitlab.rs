@@ -38,6 +38,7 @@ pub(super) static PRESET: Preset = Preset {
         "user_id",
         "user_identities",
     ],
+    never_matched: &["sub"],
     provenance: &[
         "project_path",
         "project_id",
