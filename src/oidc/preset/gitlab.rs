@@ -123,7 +123,7 @@ fn workflow<'a>(
     let instance = issuer_url.strip_prefix("https://").unwrap_or(issuer_url).trim_end_matches('/');
     let place = &format!("{instance}/{project}//");
     let revisions = [revision.reference, revision.commit];
-    FileClaim { claim: CLAIM, text: claims.name(CLAIM)?, place, revisions }.file()
+    FileClaim { claim: CLAIM, text: claims.some_text(CLAIM)?, place, revisions }.file()
 }
 
 /// The full ref and the commit. Both are always there, and `ref` is the short form of the former.
