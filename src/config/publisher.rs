@@ -325,7 +325,7 @@ fn claim_conditions(value: &Value<'_>, issuer: &IssuerSettings) -> Vec<Condition
 }
 
 fn claim_condition(name: &str, value: &Value<'_>, issuer: &IssuerSettings) -> Option<Condition> {
-    if name == "sub" && issuer.preset.name != "generic" {
+    if issuer.preset.never_matched.contains(&name) {
         value.problem(
             format!(
                 "`sub` is not compared for {} issuers: its form differs between repositories",

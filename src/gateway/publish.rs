@@ -50,8 +50,7 @@ impl Gateway {
 
         let failed = |error: UpstreamError| Refusal::Upstream { upstream: index.upstream.clone(), error };
         let upstream = self.upstreams.get(&index.upstream).ok_or(Refusal::NoUpstream)?;
-        let rebuilt = spawn_blocking(move || upload.rebuild()).await.map_err(|_| Refusal::Internal)??;
-        let rebuilt = Arc::new(rebuilt);
+        let rebuilt = Arc::new(upload.rebuild());
         upstream.publish(permit, &index.upload_path, rebuilt, &head.headers, caller).await.map_err(failed)
     }
 

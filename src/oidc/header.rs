@@ -55,6 +55,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
+    #[expect(clippy::needless_pass_by_value, reason = "an outcome reads better as a value")]
     fn check(header: &Value, expected: Result<(Algorithm, &str), Flaw>) {
         let accepted = [Algorithm::Rs256, Algorithm::Es256];
         let got = Header::check(header.as_object().unwrap(), &accepted);

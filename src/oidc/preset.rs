@@ -40,6 +40,8 @@ pub struct Preset {
     pub required_claims: &'static [&'static str],
     /// Other claims that are known, so that a new one can be noticed. A `*` at the end stands for any rest.
     pub known_claims: &'static [&'static str],
+    /// Claims that no rule may name, because issuers change what they look like.
+    pub never_matched: &'static [&'static str],
     /// Claims that are kept for the audit: which commit of which project, by whom.
     pub provenance: &'static [&'static str],
     /// The keys of a `[[publisher]]` that this preset understands.

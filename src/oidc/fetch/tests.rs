@@ -139,5 +139,5 @@ async fn a_slow_issuer_is_given_up() {
     issuer.break_keys(Fault::Slow(Duration::from_secs(60)));
     let begin = std::time::Instant::now();
     failed(&fetch_keys(&issuer.discovery()).await, "within 3s");
-    assert!(begin.elapsed() < Duration::from_millis(3600));
+    assert!(begin.elapsed() < Duration::from_millis(3900));
 }

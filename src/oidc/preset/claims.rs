@@ -86,7 +86,8 @@ pub(super) fn strip_prefix_folded<'a>(text: &'a str, start: &str) -> Option<&'a 
     head.eq_ignore_ascii_case(start).then(|| &text[start.len()..])
 }
 
-fn is_segment(segment: &str) -> bool {
+/// Whether a text is one plain name: no `/`, nothing outside ASCII.
+pub(super) fn is_segment(segment: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     !matches!(segment, "" | "." | "..") && segment.bytes().all(plain)
 }

@@ -11,6 +11,7 @@ pub(super) static PRESET: Preset = Preset {
     audience_list: false,
     required_claims: &[],
     known_claims: &["*"],
+    never_matched: &[],
     provenance: &[],
     rule_keys: &[],
     required_rule_keys: &[],

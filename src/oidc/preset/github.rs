@@ -1,8 +1,8 @@
 //! GitHub Actions. Claims: <https://docs.github.com/en/actions/reference/security/oidc>.
 
-use super::claims::{Claims, strip_prefix_folded};
+use super::claims::{Claims, is_segment, strip_prefix_folded};
 use super::revision::Revision;
-use super::workflow::FileClaim;
+use super::workflow::{FileClaim, is_yaml};
 use super::{ClaimProblem, EVENT_KEY, Facts, HOUR, OwnerPin, Preset, RS256, exact, fold_case, id};
 
 pub(super) static PRESET: Preset = Preset {
@@ -40,6 +40,8 @@ pub(super) static PRESET: Preset = Preset {
         "workflow",
         "workflow_sha",
     ],
+    // Its format changed in 2026, and organisations may shape it.
+    never_matched: &["sub"],
     provenance: &[
         "repository",
         "repository_id",
@@ -144,7 +146,7 @@ fn job_workflow(
     revision: &Revision<'_>,
 ) -> Result<Option<String>, ClaimProblem> {
     const CLAIM: &str = "job_workflow_ref";
-    let text = claims.name(CLAIM)?;
+    let text = claims.some_text(CLAIM)?;
     if strip_prefix_folded(text, &directory(repository)).is_some() {
         let file = own_file(claims, CLAIM, repository, revision)?;
         let elsewhere = (file != workflow).then(|| format!("{}{file}", directory(repository)));
@@ -162,7 +164,7 @@ fn own_file<'a>(
 ) -> Result<&'a str, ClaimProblem> {
     let place = &directory(repository);
     let revisions = [revision.reference, revision.commit];
-    let file = FileClaim { claim, text: claims.name(claim)?, place, revisions }.file()?;
+    let file = FileClaim { claim, text: claims.some_text(claim)?, place, revisions }.file()?;
     if file.contains('/') { Err(ClaimProblem::NoFile(claim)) } else { Ok(file) }
 }
 
@@ -176,8 +178,7 @@ fn directory(repository: &str) -> String {
 fn foreign_file(text: &str) -> Option<String> {
     const DIRECTORY: &str = "/.github/workflows/";
     let (repository, rest) = text.split_once(DIRECTORY)?;
-    let plain = |part: &str| !part.is_empty() && !part.contains(['/', '@']);
-    repository.split_once('/').filter(|(owner, name)| plain(owner) && plain(name))?;
+    repository.split_once('/').filter(|(owner, name)| is_segment(owner) && is_segment(name))?;
     let first_segment = rest.split('/').next()?;
     let file = match (first_segment.strip_suffix("@refs"), rest.rsplit_once('@')?) {
         (Some(file), _) if first_segment.len() < rest.len() => file,
@@ -185,8 +186,7 @@ fn foreign_file(text: &str) -> Option<String> {
         (_, (file, _)) if !file.contains('@') => file,
         _ => return None,
     };
-    let stem = file.strip_suffix(".yml").or_else(|| file.strip_suffix(".yaml"))?;
-    (!stem.is_empty() && !file.contains('/')).then(|| format!("{repository}{DIRECTORY}{file}"))
+    (is_yaml(file) && !file.contains('/')).then(|| format!("{repository}{DIRECTORY}{file}"))
 }
 
 fn is_commit(text: &str) -> bool {

@@ -38,6 +38,7 @@ pub(super) static PRESET: Preset = Preset {
         "user_id",
         "user_identities",
     ],
+    never_matched: &["sub"],
     provenance: &[
         "project_path",
         "project_id",
@@ -122,7 +123,7 @@ fn workflow<'a>(
     let instance = issuer_url.strip_prefix("https://").unwrap_or(issuer_url).trim_end_matches('/');
     let place = &format!("{instance}/{project}//");
     let revisions = [revision.reference, revision.commit];
-    FileClaim { claim: CLAIM, text: claims.name(CLAIM)?, place, revisions }.file()
+    FileClaim { claim: CLAIM, text: claims.some_text(CLAIM)?, place, revisions }.file()
 }
 
 /// The full ref and the commit. Both are always there, and `ref` is the short form of the former.

@@ -37,8 +37,8 @@ impl<'a, 'p> FileClaim<'a, 'p> {
     }
 }
 
-/// Whether a path ends in a YAML file whose name is more than the extension.
-fn is_yaml(path: &str) -> bool {
+/// Whether a path of printable ASCII ends in a YAML file whose name is more than the extension.
+pub(super) fn is_yaml(path: &str) -> bool {
     let stem = path.strip_suffix(".yml").or_else(|| path.strip_suffix(".yaml"));
     let plain = path.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
     plain && !path.starts_with('/') && stem.is_some_and(|stem| !stem.is_empty() && !stem.ends_with('/'))

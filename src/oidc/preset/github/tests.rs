@@ -207,6 +207,7 @@ fn a_ref_that_looks_like_a_file_does_not_rename_the_workflow() {
         fact(&forge, "workflow", Some("release.yml"));
         fact(&forge, "branch", Some(branch));
     }
+    fact(&at("refs/heads/für-später", "branch"), "branch", Some("für-später"));
     let forge = at("refs/heads/release.yml", "branch");
     let evil = "acme/widget/.github/workflows/evil.yml@refs/heads/release.yml";
     fact(&forge.set("workflow_ref", evil), "workflow", Some("evil.yml"));
@@ -261,6 +262,7 @@ fn a_job_in_another_file_states_it_with_its_repository() {
         "shared/.github/workflows/p.yml@refs/heads/main",
         "a/b/c/.github/workflows/p.yml@refs/heads/main",
         "corp/shared/.github/workflows/@refs/heads/main",
+        "corp/shared/.github/workflows/рelease.yml@refs/heads/main",
         "соrp/shared/.github/workflows/p.yml@refs/heads/main",
     ] {
         refused(&ran_in(text), "job_workflow_ref");
