@@ -2,6 +2,7 @@
 
 mod issuer;
 mod load;
+mod named;
 mod problem;
 mod publisher;
 mod reader;

@@ -58,7 +58,7 @@ impl Store {
             Location::File(path) => Connection::open(path),
             Location::Memory => Connection::open_in_memory(),
         };
-        let connection = connection.and_then(prepared).map_err(failed)?;
+        let connection = connection.and_then(prepared)?;
         let (jobs, queue) = mpsc::channel(Self::QUEUE);
         thread::Builder::new()
             .name("store".to_owned())
@@ -98,8 +98,10 @@ impl Store {
     }
 }
 
-fn failed(error: rusqlite::Error) -> StoreError {
-    StoreError(error.to_string())
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self(error.to_string())
+    }
 }
 
 /// Write-ahead logging with full synchronisation: a claim that was answered survives `kill -9` and a power cut, and
@@ -122,13 +124,15 @@ fn work(connection: &Connection, mut queue: mpsc::Receiver<Job>) {
         match job {
             Job::Claim { key, until, now, reply } => {
                 purge(connection, &mut last_purge, now);
-                _ = reply.send(claim(connection, &key, until).map_err(failed));
+                _ = reply.send(claim(connection, &key, until).map_err(StoreError::from));
             }
             Job::Revoke { token, until, now, reply } => {
                 purge(connection, &mut last_purge, now);
-                _ = reply.send(revoke(connection, &token, until).map_err(failed));
+                _ = reply.send(revoke(connection, &token, until).map_err(StoreError::from));
             }
-            Job::IsRevoked { token, reply } => _ = reply.send(is_revoked(connection, &token).map_err(failed)),
+            Job::IsRevoked { token, reply } => {
+                _ = reply.send(is_revoked(connection, &token).map_err(StoreError::from))
+            }
         }
     }
 }

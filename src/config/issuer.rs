@@ -56,6 +56,7 @@ pub fn issuer(table: &Table<'_>) -> Option<IssuerSettings> {
             url.parsed::<HttpsUrl>("write the issuer's https URL exactly as its tokens spell it")
         }
         (None, Some(public)) => public.parse().ok(),
+        (None, None) if preset.is_none() => None,
         (None, None) => {
             table.problem("`url` is missing", "add url = \"https://…\", exactly as the tokens spell `iss`");
             None

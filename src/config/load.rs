@@ -8,12 +8,15 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 use toml::de::DeTable;
 
+use super::issuer::IssuerSettings;
+use super::named::{Named, unique_name};
 use super::problem::{ConfigError, Problem, Problems, Source};
 use super::publisher::publisher;
 use super::reader::Table;
-use super::settings::{Settings, settings};
+use super::settings::{Settings, UPSTREAM_TIMEOUT, settings};
 use super::{issuer, upstream};
-use crate::policy::Glob;
+use crate::policy::{Compare, Glob, Publisher};
+use crate::proxy::IndexRoute;
 
 /// Reads a configuration. All of it is read, so that all problems are told at once.
 pub fn load(path: &Path) -> Result<Settings, ConfigError> {
@@ -36,71 +39,49 @@ fn load_into(path: &Path, problems: &Problems) -> Option<Settings> {
         included_files(&table).iter().filter_map(|path| read(path, problems)).collect();
 
     let general = settings(&table);
-    let timeout =
-        general.as_ref().map_or(super::settings::UPSTREAM_TIMEOUT, |general| general.upstream_timeout);
+    let timeout = general.as_ref().map_or(UPSTREAM_TIMEOUT, |general| general.upstream_timeout);
     let public_url = general.as_ref().map_or("", |general| general.public_url.as_str());
-    let upstreams = table.tables("upstream");
-    let upstreams = read_all(upstreams, |table| upstream::upstream(table, public_url, timeout));
-    let upstreams: Vec<_> = upstreams.into_iter().map(Arc::new).collect();
-    let indexes = read_all(table.tables("index"), |table| upstream::index(table, &upstreams));
-    let issuers = read_all(table.tables("issuer"), issuer::issuer);
+    let upstream = |table: &Table<'_>| upstream::upstream(table, public_url, timeout).map(Arc::new);
+    let upstreams = Named::read(table.tables("upstream"), upstream);
+    let indexes = Named::read(table.tables("index"), |table| upstream::index(table, &upstreams));
+    let issuers = Named::read(table.tables("issuer"), issuer::issuer);
 
-    let mut names = HashSet::new();
-    let mut publishers = read_publishers(&table, &issuers, &indexes, &mut names);
-    table.not_yet(&["project", "test"]);
+    let mut rules =
+        RuleReader { issuers: &issuers, indexes: &indexes, names: HashSet::new(), publishers: Vec::new() };
+    rules.read(&table);
     table.finish();
     for source in &included {
         let document = parse(source, problems);
         let table = Table::document(source, problems, &document);
-        publishers.extend(read_publishers(&table, &issuers, &indexes, &mut names));
-        table.not_yet(&["project", "test"]);
+        rules.read(&table);
         table.finish();
     }
+    let publishers = rules.publishers;
     let mut settings = general?;
     settings.hash = hash(std::iter::once(&main).chain(&included));
-    settings.upstreams = upstreams;
-    settings.indexes = indexes;
-    settings.issuers = issuers;
+    settings.upstreams = upstreams.into_items();
+    settings.indexes = indexes.into_items();
+    settings.issuers = issuers.into_items();
     settings.publishers = publishers;
     Some(settings)
 }
 
-/// Reads tables that each have a `name` of their own.
-fn read_all<T>(tables: Vec<Table<'_>>, read: impl Fn(&Table<'_>) -> Option<T>) -> Vec<T> {
-    let mut names = HashSet::new();
-    let mut all = Vec::new();
-    for table in tables {
-        check_unique(&table, &mut names);
-        all.extend(read(&table));
-        table.finish();
-    }
-    all
+/// Reads what may stand in any file: the rules.
+struct RuleReader<'n> {
+    issuers: &'n Named<IssuerSettings>,
+    indexes: &'n Named<IndexRoute>,
+    names: HashSet<String>,
+    publishers: Vec<Publisher>,
 }
 
-fn read_publishers(
-    table: &Table<'_>,
-    issuers: &[issuer::IssuerSettings],
-    indexes: &[crate::proxy::IndexRoute],
-    names: &mut HashSet<String>,
-) -> Vec<crate::policy::Publisher> {
-    let mut publishers = Vec::new();
-    for table in table.tables("publisher") {
-        check_unique(&table, names);
-        publishers.extend(publisher(&table, issuers, indexes));
-        table.finish();
-    }
-    publishers
-}
-
-fn check_unique(table: &Table<'_>, names: &mut HashSet<String>) {
-    let Some(name) = table.get("name") else { return };
-    if let Some(text) = name.raw().as_str()
-        && !names.insert(text.to_owned())
-    {
-        name.problem(
-            format!("the name `{text}` is taken"),
-            "give each its own name; audit lines and rules refer to it",
-        );
+impl RuleReader<'_> {
+    fn read(&mut self, table: &Table<'_>) {
+        for table in table.tables("publisher") {
+            unique_name(&table, &mut self.names);
+            self.publishers.extend(publisher(&table, self.issuers, self.indexes));
+            table.finish();
+        }
+        table.not_yet(&["project", "test"]);
     }
 }
 
@@ -151,12 +132,12 @@ fn matching_files(pattern: &Path) -> std::io::Result<Vec<PathBuf>> {
         return Ok(vec![pattern.to_owned()]);
     }
     let glob: Glob = name.parse().map_err(std::io::Error::other)?;
-    let folder = pattern.parent().unwrap_or(Path::new("."));
+    let folder = pattern.parent().unwrap_or_else(|| Path::new("."));
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         let file_name = entry?.file_name();
         let visible = file_name.to_str().filter(|name| !name.starts_with('.'));
-        if visible.is_some_and(|name| glob.matches(name, crate::policy::Compare::Exact)) {
+        if visible.is_some_and(|name| glob.matches(name, Compare::Exact)) {
             found.push(folder.join(file_name));
         }
     }

@@ -17,7 +17,7 @@ pub struct Source {
 impl Source {
     /// What a relative path in this file is relative to.
     pub fn folder(&self) -> &Path {
-        self.path.parent().unwrap_or(Path::new("."))
+        self.path.parent().unwrap_or_else(|| Path::new("."))
     }
 }
 

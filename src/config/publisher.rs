@@ -3,10 +3,11 @@
 use toml::de::DeValue;
 
 use super::issuer::IssuerSettings;
+use super::named::Named;
 use super::reader::{Table, Value};
 use super::upstream::NAME_FIX;
 use crate::clock::Timestamp;
-use crate::names::{IndexName, ProjectName, PublisherName};
+use crate::names::{ProjectName, PublisherName};
 use crate::oidc::RuleKey;
 use crate::policy::{
     Compare, Condition, Expected, Glob, JsonPattern, ProjectPattern, Publisher, Source, TextPattern,
@@ -45,13 +46,17 @@ const IDENTIFYING: [&str; 7] = [
 ];
 
 /// Reads one `[[publisher]]`.
-pub fn publisher(table: &Table<'_>, issuers: &[IssuerSettings], indexes: &[IndexRoute]) -> Option<Publisher> {
+pub fn publisher(
+    table: &Table<'_>,
+    issuers: &Named<IssuerSettings>,
+    indexes: &Named<IndexRoute>,
+) -> Option<Publisher> {
     table.not_yet(&TO_COME);
     let name: Option<PublisherName> =
         table.require("name", "name = \"billing-release\"").and_then(|name| name.parsed(NAME_FIX));
     let issuer =
-        table.require("issuer", "issuer = \"github\"").and_then(|value| known_issuer(&value, issuers));
-    let index = table.require("index", "index = \"prod\"").and_then(|value| known_index(&value, indexes));
+        table.require("issuer", "issuer = \"github\"").and_then(|name| issuers.find(&name, "issuer"));
+    let index = table.require("index", "index = \"prod\"").and_then(|name| indexes.find(&name, "index"));
     let projects = table.require("projects", "projects = [\"billing-core\"]").map(|list| projects(&list));
     let expires = table.get("expires").map(|date| expiry(&date));
     let claims = table.get("claims");
@@ -70,33 +75,11 @@ pub fn publisher(table: &Table<'_>, issuers: &[IssuerSettings], indexes: &[Index
     Some(Publisher {
         name: name?,
         issuer: issuer.name.clone(),
-        index: index?,
+        index: index?.index.clone(),
         projects: projects?,
         conditions,
         expires: expires.unwrap_or(Some(None))?,
     })
-}
-
-fn known_issuer<'i>(value: &Value<'_>, issuers: &'i [IssuerSettings]) -> Option<&'i IssuerSettings> {
-    let text = value.text()?;
-    let found = issuers.iter().find(|issuer| issuer.name.as_str() == text);
-    if found.is_none() {
-        value.problem(
-            format!("there is no issuer `{text}`"),
-            "add an [[issuer]] of that name to the main file",
-        );
-    }
-    found
-}
-
-fn known_index(value: &Value<'_>, indexes: &[IndexRoute]) -> Option<IndexName> {
-    let text = value.text()?;
-    let found = indexes.iter().find(|index| index.index.as_str() == text);
-    if found.is_none() {
-        value
-            .problem(format!("there is no index `{text}`"), "add an [[index]] of that name to the main file");
-    }
-    found.map(|index| index.index.clone())
 }
 
 fn projects(list: &Value<'_>) -> Vec<ProjectPattern> {
@@ -105,7 +88,7 @@ fn projects(list: &Value<'_>) -> Vec<ProjectPattern> {
 
 fn project(value: &Value<'_>) -> Option<ProjectPattern> {
     match glob_text(value)? {
-        (text, false) if text == "any" => {
+        ("any", false) => {
             value.problem(
                 "`projects = \"any\"` is not supported by this version of indexgate",
                 "name the projects",

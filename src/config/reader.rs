@@ -79,10 +79,12 @@ impl<'a> Table<'a> {
         value
     }
 
-    /// Keys of the contract that this version does not have yet: never silently accepted.
-    pub fn not_yet(&self, keys: &[&'static str]) {
+    /// Keys of the contract that this version does not have yet: never silently accepted. Tells whether there are any.
+    pub fn not_yet(&self, keys: &[&'static str]) -> bool {
+        let mut any = false;
         for key in keys {
             if let Some(value) = self.get(key) {
+                any = true;
                 let message = format!("{}: `{key}` is not supported by this version of indexgate", self.what);
                 value.problem(
                     message,
@@ -90,10 +92,11 @@ impl<'a> Table<'a> {
                 );
             }
         }
+        any
     }
 
     /// The tables of `[[key]]`.
-    pub fn tables(&self, key: &'static str) -> Vec<Table<'a>> {
+    pub fn tables(&self, key: &'static str) -> Vec<Self> {
         let Some(value) = self.get(key) else { return Vec::new() };
         let kind = format!("[[{key}]]");
         let DeValue::Array(items) = value.value.get_ref() else {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Uri};
 
+use super::named::Named;
 use super::reader::{Table, Value};
 use super::secrets;
 use crate::names::{IndexName, UpstreamName};
@@ -54,11 +55,11 @@ pub fn route(settings: &UpstreamSettings) -> UpstreamRoute {
 }
 
 /// Reads one `[[index]]`.
-pub fn index(table: &Table<'_>, upstreams: &[Arc<UpstreamSettings>]) -> Option<IndexRoute> {
+pub fn index(table: &Table<'_>, upstreams: &Named<Arc<UpstreamSettings>>) -> Option<IndexRoute> {
     let name: Option<IndexName> =
         table.require("name", "name = \"prod\"").and_then(|name| name.parsed(NAME_FIX));
     let upstream =
-        table.require("upstream", "upstream = \"devpi\"").and_then(|value| known_upstream(&value, upstreams));
+        table.require("upstream", "upstream = \"devpi\"").and_then(|name| upstreams.find(&name, "upstream"));
     let path_value = table.require("upload_path", "upload_path = \"/root/prod/\"");
     let path = path_value.and_then(|path| public_path(&path));
     if let Some(passwords) = table.get("passwords")
@@ -82,24 +83,23 @@ pub fn index(table: &Table<'_>, upstreams: &[Arc<UpstreamSettings>]) -> Option<I
 
 pub(super) const NAME_FIX: &str = "use letters, digits, `-`, `_` and `.`";
 
+/// Kinds of the contract that this version does not have yet.
+const KINDS_TO_COME: [&str; 5] = ["pulp", "nexus", "artifactory", "gitea", "gitlab"];
+
 fn kind_of(value: &Value<'_>) -> Option<UpstreamKind> {
-    let kind = value.choice(&[
-        ("devpi", Some(UpstreamKind::Devpi)),
-        ("pypiserver", Some(UpstreamKind::Pypiserver)),
-        ("generic", Some(UpstreamKind::Generic)),
-        ("pulp", None),
-        ("nexus", None),
-        ("artifactory", None),
-        ("gitea", None),
-        ("gitlab", None),
-    ])?;
-    if kind.is_none() {
+    let text = value.text()?;
+    if KINDS_TO_COME.contains(&text) {
         value.problem(
-            "this kind is not supported by this version of indexgate",
+            format!("kind `{text}` is not supported by this version of indexgate"),
             "write \"generic\" if plain uploads are enough",
         );
+        return None;
     }
-    kind
+    value.choice(&[
+        ("devpi", UpstreamKind::Devpi),
+        ("pypiserver", UpstreamKind::Pypiserver),
+        ("generic", UpstreamKind::Generic),
+    ])
 }
 
 struct Base {
@@ -155,18 +155,11 @@ fn public_path(value: &Value<'_>) -> Option<String> {
     Some(format!("{}/", text.trim_end_matches('/')))
 }
 
-fn known_upstream(value: &Value<'_>, upstreams: &[Arc<UpstreamSettings>]) -> Option<Arc<UpstreamSettings>> {
-    let text = value.text()?;
-    let found = upstreams.iter().find(|upstream| upstream.name.as_str() == text);
-    if found.is_none() {
-        value.problem(format!("there is no upstream `{text}`"), "add an [[upstream]] of that name");
-    }
-    found.cloned()
-}
-
 fn credential(value: &Value<'_>, kind: Option<UpstreamKind>) -> Option<UpstreamCredential> {
     let table = value.table("credential")?;
-    table.not_yet(&["devpi_token_file", "command"]);
+    if table.not_yet(&["devpi_token_file", "command"]) {
+        return None;
+    }
     let (username, password) = (table.get("username"), table.get("password_file"));
     let (header, header_value) = (table.get("header"), table.get("value_file"));
     let (bearer, login) = (table.get("bearer_file"), table.get("devpi_login"));

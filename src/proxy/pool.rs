@@ -67,7 +67,7 @@ impl Pool {
     pub async fn send(self: &Rc<Self>, request: Request<Body>) -> Result<Response<Body>, UpstreamError> {
         if !is_repeatable(&request) {
             let mut sender = self.connect().await?;
-            let response = sender.send_request(request).await.map_err(broken)?;
+            let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
             return Ok(response.map(|body| answering(body, None)));
         }
         while let Some(mut sender) = self.take_idle() {
@@ -76,7 +76,7 @@ impl Pool {
             }
         }
         let mut sender = self.connect().await?;
-        let response = sender.send_request(request).await.map_err(broken)?;
+        let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
         Ok(self.keeping(response, sender))
     }
 
@@ -129,7 +129,7 @@ async fn handshake(
     Ok(sender)
 }
 
-fn broken(error: hyper::Error) -> UpstreamError {
+fn broken(error: &hyper::Error) -> UpstreamError {
     use std::error::Error as _;
     let cause = error.source().map(|source| format!(": {source}")).unwrap_or_default();
     UpstreamError::Broken(format!("{error}{cause}"))
