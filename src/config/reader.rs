@@ -88,7 +88,7 @@ impl<'a> Table<'a> {
                 let message = format!("{}: `{key}` is not supported by this version of indexgate", self.what);
                 value.problem(
                     message,
-                    "remove the key; without it nothing is granted that it would have narrowed",
+                    "remove the key if the rule is right without it; otherwise wait for a version that has it",
                 );
             }
         }

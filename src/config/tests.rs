@@ -187,7 +187,7 @@ fn a_key_that_is_not_built_yet_is_refused_and_never_ignored() {
             "{ username = \"indexgate\", password_file = \"password\" }",
             "{ devpi_token_file = \"password\" }",
         ),
-        &["devpi_token_file", "2 problems"],
+        &["devpi_token_file", not_yet],
     );
 }
 
