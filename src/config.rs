@@ -1,9 +1,11 @@
 //! The configuration: read whole, checked whole, and then one immutable value. It knows everyone; nobody knows it.
 
+mod implied;
 mod issuer;
 mod load;
 mod named;
 mod problem;
+mod project;
 mod publisher;
 mod reader;
 mod secrets;

@@ -3,7 +3,8 @@
 //! ```text
 //!                    ┌ own path ─────────► exchange: audience, mint, burn
 //! request ─► route ──┤
-//!                    │                ┌ none, or classic ─► relay: as it came
+//!                    │                ┌ none, or classic ─► relay: as it came, or refused where
+//!                    │                │                     the rules restrict passwords
 //!                    └ credential ────┤
 //!                                     └ upload token ─────► read:   relayed, token dropped
 //!                                                           upload: receive, decide, rebuild, publish
@@ -11,6 +12,7 @@
 //! ```
 
 mod exchange;
+mod passwords;
 mod publish;
 mod setup;
 mod story;
@@ -112,10 +114,7 @@ impl Gateway {
         match Credential::read(&head.headers)? {
             Credential::Anonymous | Credential::Classic => {
                 self.check_no_identity_token(head)?;
-                if let Route::Upload(index) = &route {
-                    story.relayed_upload(&index.index);
-                }
-                self.relay(head.clone(), body, caller).await
+                self.classic(route, head, body, caller, story).await
             }
             Credential::Minted(token) => {
                 let identity = self.setup.tokens.verify(token.expose(), self.clock.now())?;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::implied::{self, Implied};
 use super::reader::{Table, Value};
 use super::secrets;
 use super::upstream::{NAME_FIX, roots, system_roots};
@@ -27,6 +28,8 @@ pub struct IssuerSettings {
     pub identity_claims: BTreeSet<String>,
     /// Where its keys come from.
     pub keys: IssuerKeys,
+    /// What holds for every publisher of the issuer.
+    pub implied: Implied,
 }
 
 /// Presets of the contract that this version does not have yet.
@@ -47,7 +50,6 @@ const PRESETS_TO_COME: [&str; 12] = [
 
 /// Reads one `[[issuer]]`.
 pub fn issuer(table: &Table<'_>) -> Option<IssuerSettings> {
-    table.not_yet(&["require"]);
     let name: Option<IssuerName> =
         table.require("name", "name = \"github\"").and_then(|name| name.parsed(NAME_FIX));
     let preset = table.require("preset", "preset = \"github\"").and_then(|preset| preset_of(&preset));
@@ -73,13 +75,16 @@ pub fn issuer(table: &Table<'_>) -> Option<IssuerSettings> {
         .unwrap_or_default();
     check_identity_claims(table, preset, identity_claims, &identity);
     let source = keys(table, url.as_ref(), preset);
+    let require = table.get("require");
     let (name, preset) = (name?, preset?);
+    let require = require.map(|value| implied::require(&value, preset)).unwrap_or_default();
     Some(IssuerSettings {
         url: url?.as_str().to_owned(),
         algorithms: algorithms.unwrap_or_else(|| preset.algorithms.to_vec()),
         max_lifetime: lifetime.unwrap_or(Some(preset.max_lifetime))?,
         identity_claims: identity,
         keys: IssuerKeys { issuer: name.clone(), source: source? },
+        implied: Implied::new(preset, &require),
         name,
         preset,
     })

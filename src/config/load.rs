@@ -11,6 +11,7 @@ use toml::de::DeTable;
 use super::issuer::IssuerSettings;
 use super::named::{Named, unique_name};
 use super::problem::{ConfigError, Problem, Problems, Source};
+use super::project::{ReadRestriction, restriction};
 use super::publisher::publisher;
 use super::reader::Table;
 use super::settings::{Settings, UPSTREAM_TIMEOUT, settings};
@@ -46,42 +47,52 @@ fn load_into(path: &Path, problems: &Problems) -> Option<Settings> {
     let indexes = Named::read(table.tables("index"), |table| upstream::index(table, &upstreams));
     let issuers = Named::read(table.tables("issuer"), issuer::issuer);
 
-    let mut rules =
-        RuleReader { issuers: &issuers, indexes: &indexes, names: HashSet::new(), publishers: Vec::new() };
-    rules.read(&table);
-    table.finish();
-    for source in &included {
-        let document = parse(source, problems);
-        let table = Table::document(source, problems, &document);
+    let documents: Vec<_> = included.iter().map(|source| (source, parse(source, problems))).collect();
+    let mut tables = vec![table];
+    tables.extend(documents.iter().map(|(source, document)| Table::document(source, problems, document)));
+    let mut rules = RuleReader::new(&issuers, &indexes);
+    for table in tables {
         rules.read(&table);
         table.finish();
     }
-    let publishers = rules.publishers;
+    let RuleReader { names, publishers, restrictions, .. } = rules;
+    restrictions.iter().for_each(|restriction| restriction.check_names(&names));
+    let restrictions = restrictions.into_iter().map(|read| read.restriction).collect();
     let mut settings = general?;
     settings.hash = hash(std::iter::once(&main).chain(&included));
     settings.upstreams = upstreams.into_items();
     settings.indexes = indexes.into_items();
     settings.issuers = issuers.into_items();
     settings.publishers = publishers;
+    settings.restrictions = restrictions;
     Some(settings)
 }
 
 /// Reads what may stand in any file: the rules.
-struct RuleReader<'n> {
+struct RuleReader<'n, 'a> {
     issuers: &'n Named<IssuerSettings>,
     indexes: &'n Named<IndexRoute>,
     names: HashSet<String>,
     publishers: Vec<Publisher>,
+    restrictions: Vec<ReadRestriction<'a>>,
 }
 
-impl RuleReader<'_> {
-    fn read(&mut self, table: &Table<'_>) {
+impl<'n, 'a> RuleReader<'n, 'a> {
+    fn new(issuers: &'n Named<IssuerSettings>, indexes: &'n Named<IndexRoute>) -> Self {
+        Self { issuers, indexes, names: HashSet::new(), publishers: Vec::new(), restrictions: Vec::new() }
+    }
+
+    fn read(&mut self, table: &Table<'a>) {
         for table in table.tables("publisher") {
             unique_name(&table, &mut self.names);
             self.publishers.extend(publisher(&table, self.issuers, self.indexes));
             table.finish();
         }
-        table.not_yet(&["project", "test"]);
+        for table in table.tables("project") {
+            self.restrictions.extend(restriction(&table, self.indexes));
+            table.finish();
+        }
+        table.not_yet(&["test"]);
     }
 }
 

@@ -10,16 +10,14 @@ use crate::clock::Timestamp;
 use crate::names::{ProjectName, PublisherName};
 use crate::oidc::RuleKey;
 use crate::policy::{
-    Compare, Condition, Expected, Glob, JsonPattern, ProjectPattern, Publisher, Source, TextPattern,
-    VersionTag,
+    Compare, Condition, Expected, Glob, JsonPattern, Mode, ProjectPattern, Projects, Publisher, Source,
+    TextPattern, VersionTag, Versions,
 };
 use crate::proxy::IndexRoute;
 
-/// Rule keys of the contract that this version does not have yet.
-const TO_COME: [&str; 6] = ["job_workflow", "events", "dangerous_events", "protected", "versions", "mode"];
-
 /// Every rule key of every preset that is built: what a publisher of another issuer may write by mistake.
-const RULE_KEYS: [&str; 12] = [
+const RULE_KEYS: [&str; 13] = [
+    "job_workflow",
     "repository",
     "repository_id",
     "repository_owner_id",
@@ -51,17 +49,26 @@ pub fn publisher(
     issuers: &Named<IssuerSettings>,
     indexes: &Named<IndexRoute>,
 ) -> Option<Publisher> {
-    table.not_yet(&TO_COME);
     let name: Option<PublisherName> =
         table.require("name", "name = \"billing-release\"").and_then(|name| name.parsed(NAME_FIX));
     let issuer =
         table.require("issuer", "issuer = \"github\"").and_then(|name| issuers.find(&name, "issuer"));
     let index = table.require("index", "index = \"prod\"").and_then(|name| indexes.find(&name, "index"));
-    let projects = table.require("projects", "projects = [\"billing-core\"]").map(|list| projects(&list));
-    let expires = table.get("expires").map(|date| expiry(&date));
+    let projects = table.require("projects", "projects = [\"billing-core\"]");
+    let projects = projects.and_then(|list| projects_of(&list, index));
+    let expires = table.get("expires").map(|date| moment(&date));
+    let versions = table.get("versions").map(|value| value.choice(&[("dev-only", Versions::DevOnly)]));
+    let mode = table
+        .get("mode")
+        .map(|value| value.choice(&[("enforce", Mode::Enforce), ("observe", Mode::Observe)]));
     let claims = table.get("claims");
     let keys: Vec<(&'static str, Value<'_>)> =
         RULE_KEYS.into_iter().filter_map(|key| Some((key, table.get(key)?))).collect();
+    let started = Started {
+        events: table.get("events"),
+        dangerous: table.get("dangerous_events"),
+        protected: table.get("protected"),
+    };
     let issuer = issuer?;
 
     let mut conditions: Vec<Condition> =
@@ -71,27 +78,117 @@ pub fn publisher(
     check_owner_pin(&keys, issuer);
     conditions.extend(claims.into_iter().flat_map(|claims| claim_conditions(&claims, issuer)));
     check_identity_claims(table, claims, issuer);
-    conditions.extend(implied(issuer));
+    conditions.extend(started.conditions(issuer));
+    let job_workflow = keys.iter().any(|(key, _)| *key == "job_workflow");
     Some(Publisher {
         name: name?,
         issuer: issuer.name.clone(),
         index: index?.index.clone(),
         projects: projects?,
         conditions,
+        implied: issuer.implied.conditions(started.events.is_none(), !job_workflow),
+        versions: versions.unwrap_or_else(|| Some(Versions::default()))?,
         expires: expires.unwrap_or(Some(None))?,
+        mode: mode.unwrap_or_else(|| Some(Mode::default()))?,
     })
+}
+
+fn projects_of(list: &Value<'_>, index: Option<&IndexRoute>) -> Option<Projects> {
+    if list.raw().as_str() != Some("any") {
+        return Some(Projects::These(projects(list)));
+    }
+    if index.is_some_and(|index| !index.any_project) {
+        list.problem(
+            "this index does not allow publishers of any project",
+            "name the projects, or set any_project = true in the [[index]]",
+        );
+    }
+    Some(Projects::Any)
+}
+
+/// What started the run, and on what kind of ref.
+struct Started<'a> {
+    events: Option<Value<'a>>,
+    dangerous: Option<Value<'a>>,
+    protected: Option<Value<'a>>,
+}
+
+impl Started<'_> {
+    fn conditions(&self, issuer: &IssuerSettings) -> Vec<Condition> {
+        self.event(issuer).into_iter().chain(self.protected_ref(issuer)).collect()
+    }
+
+    /// `events`: instead of the preset's list.
+    fn event(&self, issuer: &IssuerSettings) -> Option<Condition> {
+        let dangerous = self.dangerous.and_then(|value| value.boolean()).unwrap_or(false);
+        let Some(events) = self.events else {
+            if let Some(value) = self.dangerous {
+                value.problem(
+                    "`dangerous_events` has no effect without `events`",
+                    "list the events, or remove the key",
+                );
+            }
+            return None;
+        };
+        let Some(rule_key) = issuer.preset.event_key() else {
+            events.problem(
+                format!("identities of issuer `{}` say nothing about events", issuer.name),
+                "remove the key",
+            );
+            return None;
+        };
+        for event in events.items() {
+            if let Some(text) =
+                event.raw().as_str().filter(|text| issuer.preset.dangerous_events.contains(text))
+                && !dangerous
+            {
+                event.problem(
+                    format!("strangers can start a run by `{text}`, or choose what it works on"),
+                    "remove it, or add dangerous_events = true if you know why it is safe here",
+                );
+            }
+        }
+        Some(condition(rule_key, expected(rule_key, &events)?, false))
+    }
+
+    /// `protected = true`: only protected branches and tags. Providers write it as text or as a boolean.
+    fn protected_ref(&self, issuer: &IssuerSettings) -> Option<Condition> {
+        const CLAIM: &str = "ref_protected";
+        let value = self.protected?;
+        if !issuer.preset.knows_claim(CLAIM) {
+            value.problem(
+                format!("identities of issuer `{}` do not say whether a ref is protected", issuer.name),
+                "remove the key",
+            );
+            return None;
+        }
+        match value.boolean()? {
+            false => None,
+            true => Some(Condition {
+                key: "protected".into(),
+                claim: CLAIM.into(),
+                source: Source::Claim,
+                expected: Expected::Json(vec![
+                    JsonPattern::Text(TextPattern::Exact("true".to_owned())),
+                    JsonPattern::Bool(true),
+                ]),
+                identifies: false,
+            }),
+        }
+    }
 }
 
 fn projects(list: &Value<'_>) -> Vec<ProjectPattern> {
     list.items().iter().filter_map(project).collect()
 }
 
-fn project(value: &Value<'_>) -> Option<ProjectPattern> {
+/// One project, or a glob over projects.
+pub(super) fn project(value: &Value<'_>) -> Option<ProjectPattern> {
     match glob_text(value)? {
         ("any", false) => {
             value.problem(
-                "`projects = \"any\"` is not supported by this version of indexgate",
-                "name the projects",
+                "`any` stands alone: it is no project of a list",
+                "write projects = \"any\", or name the projects",
             );
             None
         }
@@ -119,7 +216,7 @@ fn project(value: &Value<'_>) -> Option<ProjectPattern> {
 }
 
 /// Midnight, UTC, at the beginning of a date; or a moment.
-fn expiry(value: &Value<'_>) -> Option<Option<Timestamp>> {
+pub(super) fn moment(value: &Value<'_>) -> Option<Option<Timestamp>> {
     let text = match value.raw() {
         DeValue::Datetime(date) => date.to_string(),
         _ => String::new(),
@@ -132,10 +229,7 @@ fn expiry(value: &Value<'_>) -> Option<Option<Timestamp>> {
     match moment.or_else(midnight) {
         Some(moment) => Some(Some(Timestamp(moment.as_second()))),
         None => {
-            value.problem(
-                "`expires` is no date",
-                "write it without quotes, as in expires = 2027-06-30 (midnight UTC)",
-            );
+            value.problem("this is no date", "write it without quotes, as in 2027-06-30 (midnight UTC)");
             None
         }
     }
@@ -159,14 +253,42 @@ fn fact_condition(key: &'static str, value: &Value<'_>, issuer: &IssuerSettings)
         return None;
     };
     let expected = expected(rule_key, value)?;
-    let claim = rule_key.claim.to_owned();
-    Some(Condition {
-        key: key.to_owned(),
-        claim,
+    if key == "job_workflow" {
+        check_job_workflow(value);
+    }
+    Some(condition(rule_key, expected, IDENTIFYING.contains(&key)))
+}
+
+pub(super) fn condition(rule_key: &RuleKey, expected: Expected, identifies: bool) -> Condition {
+    Condition {
+        key: rule_key.key.into(),
+        claim: rule_key.claim.into(),
         source: Source::Fact,
         expected,
-        identifies: IDENTIFYING.contains(&key),
-    })
+        identifies,
+    }
+}
+
+/// What an issuer requires of every publisher. It narrows, so it proves nothing about who may see a rule.
+pub(super) fn required_fact(rule_key: &RuleKey, value: &Value<'_>) -> Option<Condition> {
+    Some(condition(rule_key, expected(rule_key, value)?, false))
+}
+
+/// A workflow file of another repository is named with its repository, whose owner is written out.
+fn check_job_workflow(value: &Value<'_>) {
+    for item in value.items() {
+        let Some((text, _)) = glob_text(&item) else { continue };
+        let mut segments = text.split('/');
+        let owner = segments.next().unwrap_or_default();
+        let folder: Vec<&str> = segments.skip(1).take(2).collect();
+        if owner.contains(['*', '?']) || owner.is_empty() || folder.len() != 2 || !folder[0].starts_with('.')
+        {
+            item.problem(
+                format!("`{text}` is no workflow file with its repository"),
+                "write it as owner/repository/.github/workflows/file.yml, with the owner written out",
+            );
+        }
+    }
 }
 
 fn expected(rule_key: &RuleKey, value: &Value<'_>) -> Option<Expected> {
@@ -322,8 +444,8 @@ fn claim_condition(name: &str, value: &Value<'_>, issuer: &IssuerSettings) -> Op
     let patterns: Vec<_> = items.iter().filter_map(json_pattern).collect();
     let identifies = issuer.identity_claims.contains(name);
     (patterns.len() == items.len() && !patterns.is_empty()).then(|| Condition {
-        key: name.to_owned(),
-        claim: name.to_owned(),
+        key: name.to_owned().into(),
+        claim: name.to_owned().into(),
         source: Source::Claim,
         expected: Expected::Json(patterns),
         identifies,
@@ -366,21 +488,4 @@ fn check_identity_claims(table: &Table<'_>, claims: Option<Value<'_>>, issuer: &
             Some(_) => {}
         }
     }
-}
-
-/// What holds for every publisher of an issuer without being written: nothing that strangers can start, and no job
-/// that ran in another workflow file than the one the publisher trusts.
-fn implied(issuer: &IssuerSettings) -> Vec<Condition> {
-    let preset = issuer.preset;
-    let condition = |rule_key: &RuleKey, expected| Condition {
-        key: rule_key.key.to_owned(),
-        claim: rule_key.claim.to_owned(),
-        source: Source::Fact,
-        expected,
-        identifies: false,
-    };
-    let events = preset.default_events.iter().map(|event| TextPattern::Exact((*event).to_owned())).collect();
-    let event = preset.event_key().map(|key| condition(key, Expected::Text(events, Compare::Exact)));
-    let job_workflow = preset.rule_key("job_workflow").map(|key| condition(key, Expected::Absent));
-    event.into_iter().chain(job_workflow).collect()
 }

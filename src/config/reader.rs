@@ -180,6 +180,15 @@ impl<'a> Value<'a> {
         found.map(|(_, choice)| *choice)
     }
 
+    /// `true` or `false`.
+    pub fn boolean(&self) -> Option<bool> {
+        let boolean = self.raw().as_bool();
+        if boolean.is_none() {
+            self.problem("true or false is expected here", "write it without quotes");
+        }
+        boolean
+    }
+
     /// A whole number.
     pub fn integer(&self) -> Option<i64> {
         let number = match self.raw() {

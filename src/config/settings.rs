@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::gateway::{Issuer, Limits, Setup};
 use crate::observe::audit::Destination;
 use crate::oidc::KeyStore;
-use crate::policy::{Detail, Publisher, Rules, Source};
+use crate::policy::{Detail, Publisher, Restriction, Rules, Source};
 use crate::proxy::{IndexRoute, Routes, UpstreamSettings};
 use crate::store::Location;
 use crate::tls::TlsIdentity;
@@ -63,6 +63,8 @@ pub struct Settings {
     pub issuers: Vec<IssuerSettings>,
     /// `[[publisher]]`
     pub publishers: Vec<Publisher>,
+    /// `[[project]]`
+    pub restrictions: Vec<Restriction>,
 }
 
 /// `[listen]`
@@ -141,6 +143,7 @@ pub(super) fn settings(table: &Table<'_>) -> Option<Settings> {
         indexes: Vec::new(),
         issuers: Vec::new(),
         publishers: Vec::new(),
+        restrictions: Vec::new(),
         state_dir,
     })
 }
@@ -368,7 +371,7 @@ impl Settings {
             routes: Routes { indexes: self.indexes, upstreams },
             upstreams: self.upstreams,
             issuers: self.issuers.into_iter().map(issuer).collect(),
-            rules: Rules::new(self.publishers),
+            rules: Rules::new(self.publishers, self.restrictions),
             detail: self.detail,
             tokens: Tokens::new(keys, self.public_url, self.token_lifetime),
             limits: self.limits,
@@ -380,9 +383,9 @@ impl Settings {
 
 /// The claims that rules look at by name: an upload token carries them.
 fn kept_claims(publishers: &[Publisher]) -> BTreeSet<String> {
-    let conditions = publishers.iter().flat_map(|publisher| &publisher.conditions);
+    let conditions = publishers.iter().flat_map(Publisher::all_conditions);
     conditions
         .filter(|condition| condition.source == Source::Claim)
-        .map(|condition| condition.claim.clone())
+        .map(|condition| condition.claim.to_string())
         .collect()
 }

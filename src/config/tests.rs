@@ -160,28 +160,11 @@ upload_path = "root/prod"
 #[test]
 fn a_key_that_is_not_built_yet_is_refused_and_never_ignored() {
     let not_yet = "is not supported by this version of indexgate";
-    for line in [
-        "job_workflow = \"x\"",
-        "events = [\"push\"]",
-        "dangerous_events = true",
-        "protected = true",
-        "versions = \"dev-only\"",
-        "mode = \"observe\"",
-    ] {
-        check(&with_publisher(line), &[not_yet, line.split(' ').next().unwrap()]);
-    }
     check(&whole().replace("[listen]", "[listen]\nadmin = \"127.0.0.1:9100\""), &["`admin`", not_yet]);
-    check(
-        &whole().replace("preset = \"github\"", "preset = \"github\"\nrequire = { repository_owner_id = 1 }"),
-        &["`require`", not_yet],
-    );
     check(&whole().replace("preset = \"github\"", "preset = \"buildkite\""), &["`buildkite`", not_yet]);
     check(&whole().replace("kind = \"devpi\"", "kind = \"nexus\""), &[not_yet]);
-    check(&whole().replace("upload_path", "passwords = \"refuse\"\nupload_path"), &["passwords", not_yet]);
-    check(&with_publisher("[[project]]\nname = \"x\""), &["`project`", not_yet]);
     check(&with_publisher("[[test]]\nname = \"x\""), &["`test`", not_yet]);
     check(&with_publisher("[store]\nurl = \"postgres://db/x\""), &["PostgreSQL", not_yet]);
-    check(&whole().replace("projects = [\"Billing_Core\"]", "projects = \"any\""), &["any", not_yet]);
     check(
         &whole().replace(
             "{ username = \"indexgate\", password_file = \"password\" }",
@@ -254,7 +237,7 @@ fn a_publisher_must_say_whose_workflow_it_trusts() {
         &with_publisher("enviroment = \"pypi\""),
         &["unknown key `enviroment`", "did you mean `environment`?"],
     );
-    check(&with_publisher("expires = \"tomorrow\""), &["`expires` is no date"]);
+    check(&with_publisher("expires = \"tomorrow\""), &["this is no date"]);
     check(&with_publisher("claims = { sub = \"x\" }"), &["`sub` is not compared"]);
     check(&with_publisher("claims = { actor = 1.5 }"), &["a claim is compared with"]);
     loaded(&with_publisher(
@@ -370,9 +353,79 @@ fn broken_toml_and_missing_files_say_where() {
 #[test]
 fn what_every_publisher_of_github_implies() {
     let settings = loaded(&whole());
-    let keys: Vec<&str> =
-        settings.publishers[0].conditions.iter().map(|condition| condition.key.as_str()).collect();
+    let keys: Vec<&str> = settings.publishers[0].all_conditions().map(|condition| &*condition.key).collect();
     assert_eq!(keys, ["repository", "workflow", "event", "job_workflow"]);
     let issuer: &IssuerName = &settings.publishers[0].issuer;
     assert_eq!(issuer.as_str(), "github");
+}
+
+#[test]
+fn a_publisher_can_narrow_events_refs_versions_and_workflows() {
+    loaded(&with_publisher(
+        "events = [\"schedule\"]\nprotected = true\nversions = \"dev-only\"\nmode = \"observe\"",
+    ));
+    check(
+        &with_publisher("events = [\"pull_request_target\"]"),
+        &["strangers can start a run", "dangerous_events = true"],
+    );
+    loaded(&with_publisher("events = [\"pull_request_target\"]\ndangerous_events = true"));
+    check(&with_publisher("dangerous_events = true"), &["no effect without `events`"]);
+    check(&with_publisher("protected = \"yes\""), &["true or false is expected"]);
+    check(&with_publisher("versions = \"all\""), &["\"dev-only\""]);
+    check(&with_publisher("mode = \"audit\""), &["\"enforce\", \"observe\""]);
+    check(
+        &with_publisher("job_workflow = \"publish.yml\""),
+        &["owner/repository/.github/workflows/file.yml"],
+    );
+    check(
+        &with_publisher("job_workflow = { glob = \"*/shared/.github/workflows/publish.yml\" }"),
+        &["the owner written out"],
+    );
+    let settings = loaded(&with_publisher(
+        "job_workflow = \"acme/shared/.github/workflows/publish.yml\"\nevents = [\"push\"]",
+    ));
+    let keys: Vec<&str> = settings.publishers[0].all_conditions().map(|condition| &*condition.key).collect();
+    assert_eq!(keys, ["job_workflow", "repository", "workflow", "event"]);
+}
+
+#[test]
+fn an_issuer_can_require_something_of_every_publisher() {
+    let required = |text: &str| {
+        whole().replace("preset = \"github\"", &format!("preset = \"github\"\nrequire = {text}"))
+    };
+    let settings = loaded(&required("{ repository_owner_id = [4455, \"66\"] }"));
+    let keys: Vec<&str> = settings.publishers[0].all_conditions().map(|condition| &*condition.key).collect();
+    assert_eq!(keys, ["repository", "workflow", "repository_owner_id", "event", "job_workflow"]);
+    assert!(
+        !settings.publishers[0].implied[0].identifies,
+        "what an issuer requires proves nothing about a repository"
+    );
+    check(&required("{ repository_ownerid = 1 }"), &["did you mean `repository_owner_id`?"]);
+    check(&required("{ repository = \"acme/*\" }"), &["a plain text is exact"]);
+}
+
+#[test]
+fn any_project_needs_the_consent_of_the_index() {
+    let any = whole().replace("projects = [\"Billing_Core\"]", "projects = \"any\"");
+    check(&any, &["does not allow publishers of any project", "any_project = true"]);
+    loaded(&any.replace("upload_path", "any_project = true\nupload_path"));
+    check(&whole().replace("\"Billing_Core\"", "\"billing\", \"any\""), &["`any` stands alone"]);
+}
+
+#[test]
+fn a_project_table_narrows_and_names_what_is_there() {
+    let project = |lines: &str| {
+        with_publisher(&format!("[[project]]\nindex = \"prod\"\nname = \"Billing.Core\"\n{lines}"))
+    };
+    let settings =
+        loaded(&project("only = [\"billing\"]\npasswords = \"refuse\"\npasswords_from = 2027-01-15"));
+    assert_eq!(settings.restrictions.len(), 1);
+    check(&project("only = [\"billling\"]"), &["there is no publisher `billling`"]);
+    check(&project(""), &["it restricts nothing"]);
+    check(&project("only = [\"billing\"]\npasswords_from = 2027-01-15"), &["no effect without `passwords`"]);
+    check(&project("passwords = \"never\""), &["\"allow\", \"warn\", \"refuse\""]);
+    check(
+        &project("passwords = \"warn\"").replace("index = \"prod\"\nname", "index = \"stage\"\nname"),
+        &["there is no index `stage`"],
+    );
 }

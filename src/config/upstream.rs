@@ -9,6 +9,7 @@ use super::named::Named;
 use super::reader::{Table, Value};
 use super::secrets;
 use crate::names::{IndexName, UpstreamName};
+use crate::policy::Passwords;
 use crate::proxy::{
     DevpiLogin, HostHeader, IndexRoute, Target, UpstreamCredential, UpstreamKind, UpstreamRoute,
     UpstreamSettings,
@@ -62,14 +63,8 @@ pub fn index(table: &Table<'_>, upstreams: &Named<Arc<UpstreamSettings>>) -> Opt
         table.require("upstream", "upstream = \"devpi\"").and_then(|name| upstreams.find(&name, "upstream"));
     let path_value = table.require("upload_path", "upload_path = \"/root/prod/\"");
     let path = path_value.and_then(|path| public_path(&path));
-    if let Some(passwords) = table.get("passwords")
-        && passwords.choice(&[("allow", true), ("warn", false), ("refuse", false)]) == Some(false)
-    {
-        passwords.problem(
-            "`passwords` other than \"allow\" is not supported by this version of indexgate",
-            "write \"allow\", and restrict passwords in the index itself",
-        );
-    }
+    let passwords = table.get("passwords").map_or(Some(Passwords::Allow), |value| value.choice(&PASSWORDS));
+    let any_project = table.get("any_project").map_or(Some(false), |value| value.boolean());
     let (upstream, path) = (upstream?, path?);
     if !path.starts_with(&upstream.prefix) {
         path_value?.problem(
@@ -78,8 +73,18 @@ pub fn index(table: &Table<'_>, upstreams: &Named<Arc<UpstreamSettings>>) -> Opt
         );
         return None;
     }
-    Some(IndexRoute { index: name?, upstream: upstream.name.clone(), upload_path: path })
+    Some(IndexRoute {
+        index: name?,
+        upstream: upstream.name.clone(),
+        upload_path: path,
+        any_project: any_project?,
+        passwords: passwords?,
+    })
 }
+
+/// The words for what classic credentials may do.
+pub(super) const PASSWORDS: [(&str, Passwords); 3] =
+    [("allow", Passwords::Allow), ("warn", Passwords::Warn), ("refuse", Passwords::Refuse)];
 
 pub(super) const NAME_FIX: &str = "use letters, digits, `-`, `_` and `.`";
 

@@ -38,6 +38,7 @@ impl Gateway {
         };
         let setup = &self.setup;
         let decision = decide(&setup.rules, &identity.claims, Some(&asked), self.clock.now());
+        story.observed(decision.observed.clone());
         let Some(permit) = decision.permit else {
             return Err(Refusal::NotPermitted(why_no_upload(
                 &decision,
@@ -56,7 +57,7 @@ impl Gateway {
 
     /// Reads the form to its end. The inspection runs beside the reading, on a blocking thread, one batch behind; no
     /// blocking thread ever waits for a client.
-    async fn receive(&self, headers: &HeaderMap, body: &mut Arriving) -> Result<Upload, Refusal> {
+    pub(super) async fn receive(&self, headers: &HeaderMap, body: &mut Arriving) -> Result<Upload, Refusal> {
         let mut receiver = self.receiver(headers)?;
         let mut batch = self.next_batch(body).await?;
         while let Some(chunks) = batch {

@@ -7,7 +7,7 @@ use http::StatusCode;
 use tokio::time::Instant;
 
 use crate::clock::Clock;
-use crate::names::IndexName;
+use crate::names::{IndexName, PublisherName};
 use crate::observe::audit::{Event, Outcome, Record};
 use crate::policy::{Grant, Permit, VerifiedClaims};
 use crate::token::UploadIdentity;
@@ -52,6 +52,17 @@ impl Story {
         self.about(Event::Upload);
         self.record.decision = Outcome::Relay;
         self.record.index = Some(index.clone());
+    }
+
+    /// A password was used where the rules want none.
+    pub(super) fn warned(&mut self) {
+        self.record.warning =
+            Some("a classic credential uploads where the rules advise against it".to_owned());
+    }
+
+    /// Publishers in observe mode would have allowed this.
+    pub(super) fn observed(&mut self, publishers: Vec<PublisherName>) {
+        self.record.observed = publishers;
     }
 
     pub(super) fn uploading(&mut self, index: &IndexName, upload: &Upload) {

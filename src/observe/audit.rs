@@ -71,6 +71,12 @@ pub struct Record {
     /// The publisher that allowed it; for an exchange, all that did.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub publisher: Vec<PublisherName>,
+    /// Publishers in observe mode that would have allowed it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub observed: Vec<PublisherName>,
+    /// What an administrator should look at, although it was allowed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
     /// The configuration that decided.
     pub config: String,
     /// Who vouched for the caller.
@@ -114,6 +120,8 @@ impl Record {
             status: 0,
             reason: None,
             publisher: Vec::new(),
+            observed: Vec::new(),
+            warning: None,
             config,
             issuer: None,
             claims: Map::new(),

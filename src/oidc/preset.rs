@@ -126,6 +126,13 @@ impl Preset {
         self.rule_keys.iter().find(|rule_key| rule_key.key == key)
     }
 
+    /// Whether tokens of this issuer are known to have a claim.
+    pub fn knows_claim(&self, claim: &str) -> bool {
+        [self.required_claims, self.known_claims, self.provenance]
+            .iter()
+            .any(|claims| claims.contains(&claim))
+    }
+
     /// The rule key that tells what started a run, if runs of this issuer have such a thing.
     pub fn event_key(&self) -> Option<&'static RuleKey> {
         self.rule_key(EVENT_KEY)

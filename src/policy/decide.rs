@@ -1,7 +1,7 @@
 //! The decision: one pure function of rules, claims, the upload and the time.
 
 use super::trail::{Check, Trial};
-use super::{Condition, Expected, Permit, ProjectPattern, Publisher, Rules, Source, VerifiedClaims};
+use super::{Condition, Expected, Mode, Permit, Projects, Publisher, Rules, Source, VerifiedClaims};
 use crate::clock::Timestamp;
 use crate::names::{IndexName, ProjectName, PublisherName};
 
@@ -24,7 +24,7 @@ pub struct Grant {
     /// The index it allows uploads to.
     pub index: IndexName,
     /// The projects it allows.
-    pub projects: Vec<ProjectPattern>,
+    pub projects: Projects,
 }
 
 /// The answer, always with its reasons.
@@ -34,7 +34,9 @@ pub struct Decision {
     pub grants: Vec<Grant>,
     /// The right to make the upload that was asked about; `None` if there is none, or none was asked about.
     pub permit: Option<Permit>,
-    /// Each publisher of the issuer with each of its conditions, nearest first.
+    /// Publishers in observe mode that the identity meets, and that would allow the upload if one was asked about.
+    pub observed: Vec<PublisherName>,
+    /// Each publisher that the identity can possibly meet, with each of its conditions, nearest first.
     pub trail: Vec<Trial>,
 }
 
@@ -42,17 +44,27 @@ pub struct Decision {
 ///
 /// Publishers add and their order never matters; the first by name is the one that the permit names.
 pub fn decide(rules: &Rules, claims: &VerifiedClaims, asked: Option<&Asked>, now: Timestamp) -> Decision {
-    let mut decision = Decision { grants: Vec::new(), permit: None, trail: Vec::new() };
-    for publisher in rules.of_issuer(claims.issuer()) {
+    decide_among(rules.publishers().candidates(claims), rules, claims, asked, now)
+}
+
+/// The same decision with every publisher of the issuer in its trail: for explaining near misses. It costs as much as
+/// there are publishers.
+pub fn survey(rules: &Rules, claims: &VerifiedClaims, asked: Option<&Asked>, now: Timestamp) -> Decision {
+    decide_among(rules.publishers().of_issuer(claims.issuer()), rules, claims, asked, now)
+}
+
+fn decide_among(
+    publishers: Vec<&Publisher>,
+    rules: &Rules,
+    claims: &VerifiedClaims,
+    asked: Option<&Asked>,
+    now: Timestamp,
+) -> Decision {
+    let mut decision = Decision { grants: Vec::new(), permit: None, observed: Vec::new(), trail: Vec::new() };
+    for publisher in publishers {
         let trial = try_publisher(publisher, claims, now);
         if trial.passed() {
-            decision.grants.push(grant(publisher));
-            if let Some(asked) = asked
-                && decision.permit.is_none()
-                && allows(publisher, claims, asked)
-            {
-                decision.permit = Some(Permit::new(publisher.name.clone(), asked));
-            }
+            decision.consider(publisher, rules, claims, asked);
         }
         decision.trail.push(trial);
     }
@@ -60,19 +72,57 @@ pub fn decide(rules: &Rules, claims: &VerifiedClaims, asked: Option<&Asked>, now
     decision
 }
 
-fn grant(publisher: &Publisher) -> Grant {
-    Grant {
-        publisher: publisher.name.clone(),
-        index: publisher.index.clone(),
-        projects: publisher.projects.clone(),
+impl Decision {
+    /// Adds what a publisher gives whose conditions are met.
+    fn consider(
+        &mut self,
+        publisher: &Publisher,
+        rules: &Rules,
+        claims: &VerifiedClaims,
+        asked: Option<&Asked>,
+    ) {
+        let allowed = asked.is_some_and(|asked| allows(publisher, rules, claims, asked));
+        if publisher.mode == Mode::Observe {
+            if allowed || asked.is_none() {
+                self.observed.push(publisher.name.clone());
+            }
+            return;
+        }
+        self.grants.extend(grant(publisher, rules));
+        if let Some(asked) = asked.filter(|_| allowed && self.permit.is_none()) {
+            self.permit = Some(Permit::new(publisher.name.clone(), asked));
+        }
     }
 }
 
-/// Whether a publisher whose conditions are met covers this very upload.
-fn allows(publisher: &Publisher, claims: &VerifiedClaims, asked: &Asked) -> bool {
+/// What a publisher gives, less the projects that are reserved for others.
+fn grant(publisher: &Publisher, rules: &Rules) -> Option<Grant> {
+    let reserved = |name: &ProjectName| {
+        rules.restrictions_on(&publisher.index, name).any(|restriction| !restriction.admits(&publisher.name))
+    };
+    let projects = match &publisher.projects {
+        Projects::Any => Projects::Any,
+        Projects::These(patterns) => {
+            let left = patterns.iter().filter(|pattern| match pattern {
+                super::ProjectPattern::Exact(name) => !reserved(name),
+                super::ProjectPattern::Glob(_) => true,
+            });
+            Projects::These(left.cloned().collect())
+        }
+    };
+    let empty = matches!(&projects, Projects::These(patterns) if patterns.is_empty());
+    (!empty).then(|| Grant { publisher: publisher.name.clone(), index: publisher.index.clone(), projects })
+}
+
+/// Whether a publisher whose conditions are met covers this very upload, and no restriction keeps it from that.
+fn allows(publisher: &Publisher, rules: &Rules, claims: &VerifiedClaims, asked: &Asked) -> bool {
     publisher.index == asked.index
-        && publisher.covers(&asked.project)
+        && publisher.projects.contain(&asked.project)
+        && publisher.versions.contain(&asked.version)
         && publisher.conditions.iter().all(|condition| tag_is_version(condition, claims, asked))
+        && rules
+            .restrictions_on(&asked.index, &asked.project)
+            .all(|restriction| restriction.admits(&publisher.name))
 }
 
 fn tag_is_version(condition: &Condition, claims: &VerifiedClaims, asked: &Asked) -> bool {
@@ -85,9 +135,8 @@ fn try_publisher(publisher: &Publisher, claims: &VerifiedClaims, now: Timestamp)
     Trial {
         publisher: publisher.name.clone(),
         index: publisher.index.clone(),
-        projects: publisher.projects.clone(),
         expired: publisher.expires.filter(|expires| *expires <= now),
-        checks: publisher.conditions.iter().map(|condition| check(condition, claims)).collect(),
+        checks: publisher.all_conditions().map(|condition| check(condition, claims)).collect(),
     }
 }
 
@@ -95,32 +144,12 @@ fn check(condition: &Condition, claims: &VerifiedClaims) -> Check {
     let (met, found) = match condition.source {
         Source::Fact => {
             let found = claims.fact(&condition.key);
-            (fact_meets(&condition.expected, found), found.map(str::to_owned))
+            (condition.expected.fact_meets(found), found.map(str::to_owned))
         }
         Source::Claim => {
             let found = claims.claim(&condition.claim);
-            (claim_meets(&condition.expected, found), found.map(ToString::to_string))
+            (condition.expected.claim_meets(found), found.map(ToString::to_string))
         }
     };
     Check { condition: condition.clone(), found, met }
-}
-
-fn fact_meets(expected: &Expected, found: Option<&str>) -> bool {
-    match (expected, found) {
-        (Expected::Absent, found) => found.is_none(),
-        (Expected::Text(patterns, compare), Some(found)) => {
-            patterns.iter().any(|pattern| pattern.matches(found, *compare))
-        }
-        (Expected::VersionTag(template), Some(found)) => template.version(found).is_some(),
-        (Expected::Text(..) | Expected::VersionTag(_), None) | (Expected::Json(_), _) => false,
-    }
-}
-
-fn claim_meets(expected: &Expected, found: Option<&serde_json::Value>) -> bool {
-    match (expected, found) {
-        (Expected::Json(patterns), Some(found)) => patterns.iter().any(|pattern| pattern.matches(found)),
-        (Expected::Json(_), None) | (Expected::Text(..) | Expected::VersionTag(_) | Expected::Absent, _) => {
-            false
-        }
-    }
 }

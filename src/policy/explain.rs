@@ -1,6 +1,6 @@
 //! The words for a refusal, for people outside: they see as much as they have proved they may.
 
-use super::{Asked, Decision, Trial, VerifiedClaims};
+use super::{Asked, Decision, Projects, Trial, VerifiedClaims};
 use crate::names::printable;
 
 /// How much of the rules a refusal shows.
@@ -49,18 +49,31 @@ pub fn why_no_upload(decision: &Decision, claims: &VerifiedClaims, asked: &Asked
             "this token is for index {indexes}, not for index `{index}`; upload there, or add a publisher with index = \"{index}\""
         );
     }
-    let covering = here.iter().any(|grant| grant.projects.iter().any(|pattern| pattern.matches(project)));
-    if covering {
-        let tag = claims.fact("tag").map(printable).unwrap_or_default();
+    let covering: Vec<_> = here.iter().filter(|grant| grant.projects.contain(project)).collect();
+    if covering.is_empty() {
+        let publishers = listed(here.iter().map(|grant| grant.publisher.to_string()));
+        let projects = listed(here.iter().flat_map(|grant| names(&grant.projects)));
         return format!(
-            "the run's tag `{tag}` is not version {version} of {project}; build and upload the version that was tagged"
+            "this token may upload {projects} to index `{index}`, not `{project}`; add `{project}` to the projects of publisher {publishers}, or rename the project"
         );
     }
-    let publishers = listed(here.iter().map(|grant| grant.publisher.to_string()));
-    let projects = listed(here.iter().flat_map(|grant| grant.projects.iter().map(ToString::to_string)));
-    format!(
-        "this token may upload {projects} to index `{index}`, not `{project}`; add `{project}` to the projects of publisher {publishers}, or rename the project"
-    )
+    let publishers = listed(covering.iter().map(|grant| grant.publisher.to_string()));
+    match claims.fact("tag") {
+        Some(tag) => format!(
+            "version {version} of {project} is not what publisher {publishers} allows for tag `{}`; upload the version that was tagged, or ask an administrator",
+            printable(tag)
+        ),
+        None => format!(
+            "version {version} of {project} is not allowed by publisher {publishers}: another publisher is reserved for it, or it takes developmental versions only"
+        ),
+    }
+}
+
+fn names(projects: &Projects) -> Vec<String> {
+    match projects {
+        Projects::Any => vec!["any project".to_owned()],
+        Projects::These(patterns) => patterns.iter().map(ToString::to_string).collect(),
+    }
 }
 
 fn own_claims(claims: &VerifiedClaims) -> String {

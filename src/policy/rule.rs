@@ -1,42 +1,52 @@
-//! What an administrator wrote, compiled: publishers and their conditions.
+//! What an administrator wrote, compiled: publishers, what narrows them, and their conditions.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use pep440_rs::Version;
-use serde_json::Value;
 
-use super::{Compare, Glob};
+use super::index::PublisherIndex;
+use super::{Expected, Glob};
 use crate::clock::Timestamp;
-use crate::names::{IndexName, IssuerName, ProjectName, PublisherName, printable};
+use crate::names::{IndexName, IssuerName, ProjectName, PublisherName};
+use crate::policy::Compare;
 
-/// All rules of one configuration.
-#[derive(Clone, Debug, Default)]
+/// All rules of one configuration. Their order does not matter.
+#[derive(Debug, Default)]
 pub struct Rules {
-    by_issuer: HashMap<IssuerName, Vec<Publisher>>,
+    publishers: PublisherIndex,
+    restrictions: Vec<Restriction>,
 }
 
 impl Rules {
-    /// Collects publishers; their order does not matter.
-    pub fn new(publishers: impl IntoIterator<Item = Publisher>) -> Self {
-        let mut by_issuer: HashMap<IssuerName, Vec<Publisher>> = HashMap::new();
-        for publisher in publishers {
-            by_issuer.entry(publisher.issuer.clone()).or_default().push(publisher);
-        }
-        for of_one_issuer in by_issuer.values_mut() {
-            of_one_issuer.sort_by(|a, b| a.name.cmp(&b.name));
-        }
-        Self { by_issuer }
+    /// Collects publishers, which grant, and restrictions, which narrow.
+    pub fn new(publishers: Vec<Publisher>, restrictions: Vec<Restriction>) -> Self {
+        Self { publishers: PublisherIndex::new(publishers), restrictions }
     }
 
-    /// The publishers that trust an issuer, by name.
-    pub fn of_issuer(&self, issuer: &IssuerName) -> &[Publisher] {
-        self.by_issuer.get(issuer).map_or(&[], Vec::as_slice)
+    /// The publishers.
+    pub const fn publishers(&self) -> &PublisherIndex {
+        &self.publishers
+    }
+
+    /// The restrictions on a project of an index.
+    pub fn restrictions_on<'a>(
+        &'a self,
+        index: &'a IndexName,
+        project: &'a ProjectName,
+    ) -> impl Iterator<Item = &'a Restriction> {
+        self.restrictions.iter().filter(move |restriction| restriction.covers(index, project))
+    }
+
+    /// All restrictions.
+    pub fn restrictions(&self) -> &[Restriction] {
+        &self.restrictions
     }
 
     /// How many publishers there are.
     pub fn len(&self) -> usize {
-        self.by_issuer.values().map(Vec::len).sum()
+        self.publishers.len()
     }
 
     /// Whether there is no publisher at all.
@@ -55,17 +65,72 @@ pub struct Publisher {
     /// The index it grants uploads to.
     pub index: IndexName,
     /// The projects it grants.
-    pub projects: Vec<ProjectPattern>,
+    pub projects: Projects,
     /// All of these must hold.
     pub conditions: Vec<Condition>,
+    /// And these, which every publisher of the issuer has without writing them.
+    pub implied: Arc<[Condition]>,
+    /// Which versions it grants.
+    pub versions: Versions,
     /// From this moment on it grants nothing.
     pub expires: Option<Timestamp>,
+    /// Whether it grants at all, or only shows what it would grant.
+    pub mode: Mode,
 }
 
 impl Publisher {
-    /// Whether `project` is among the projects of this publisher.
-    pub fn covers(&self, project: &ProjectName) -> bool {
-        self.projects.iter().any(|pattern| pattern.matches(project))
+    /// All conditions, written and implied.
+    pub fn all_conditions(&self) -> impl Iterator<Item = &Condition> {
+        self.conditions.iter().chain(self.implied.iter())
+    }
+}
+
+/// What a publisher does with an identity that meets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// Grants.
+    #[default]
+    Enforce,
+    /// Records that it would grant, and grants nothing.
+    Observe,
+}
+
+/// Which versions a publisher grants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Versions {
+    /// All.
+    #[default]
+    Any,
+    /// Developmental releases and local versions (PEP 440): nightly builds, never a release.
+    DevOnly,
+}
+
+impl Versions {
+    /// Whether `version` is among them.
+    pub fn contain(self, version: &Version) -> bool {
+        match self {
+            Self::Any => true,
+            Self::DevOnly => version.is_dev() || version.is_local(),
+        }
+    }
+}
+
+/// The projects of a publisher.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Projects {
+    /// Every project of the index; only where the index allows it.
+    Any,
+    /// These.
+    These(Vec<ProjectPattern>),
+}
+
+impl Projects {
+    /// Whether `project` is among them.
+    pub fn contain(&self, project: &ProjectName) -> bool {
+        match self {
+            Self::Any => true,
+            Self::These(patterns) => patterns.iter().any(|pattern| pattern.matches(project)),
+        }
     }
 }
 
@@ -97,13 +162,69 @@ impl fmt::Display for ProjectPattern {
     }
 }
 
+/// A `[[project]]`: narrows what others grant, and never grants.
+#[derive(Clone, Debug)]
+pub struct Restriction {
+    /// The index it is about.
+    pub index: IndexName,
+    /// The projects it is about.
+    pub projects: ProjectPattern,
+    /// No other publisher may grant them.
+    pub only: Option<Vec<PublisherName>>,
+    /// What classic credentials may do with them.
+    pub passwords: Option<PasswordRule>,
+}
+
+impl Restriction {
+    /// Whether it is about this project.
+    pub fn covers(&self, index: &IndexName, project: &ProjectName) -> bool {
+        self.index == *index && self.projects.matches(project)
+    }
+
+    /// Whether it lets a publisher grant.
+    pub fn admits(&self, publisher: &PublisherName) -> bool {
+        self.only.as_ref().is_none_or(|only| only.contains(publisher))
+    }
+}
+
+/// What a classic credential may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Passwords {
+    /// Upload, unseen.
+    #[default]
+    Allow,
+    /// Upload, with a line in the audit.
+    Warn,
+    /// Not upload.
+    Refuse,
+}
+
+/// What a classic credential may do, from a date on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PasswordRule {
+    /// What holds from the date on.
+    pub then: Passwords,
+    /// Until this moment it is only warned.
+    pub from: Option<Timestamp>,
+}
+
+impl PasswordRule {
+    /// What holds now.
+    pub fn at(self, now: Timestamp) -> Passwords {
+        match self.from {
+            Some(from) if now < from => self.then.min(Passwords::Warn),
+            Some(_) | None => self.then,
+        }
+    }
+}
+
 /// One thing that must hold of an identity.
 #[derive(Clone, Debug)]
 pub struct Condition {
     /// The key in the TOML: `repository`, `workflow`, …; for `claims = { … }` the claim's name.
-    pub key: String,
+    pub key: Cow<'static, str>,
     /// The claim that the value comes from, as the provider calls it.
-    pub claim: String,
+    pub claim: Cow<'static, str>,
     /// Where to look the value up.
     pub source: Source,
     /// What the value must be.
@@ -114,140 +235,10 @@ pub struct Condition {
 }
 
 /// Where a condition finds its value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
     /// Among the facts that the preset read, under the condition's key.
     Fact,
     /// Among the token's own claims.
     Claim,
-}
-
-/// What a value must be. A missing value meets only [`Expected::Absent`].
-#[derive(Clone, Debug)]
-pub enum Expected {
-    /// One of these texts or globs.
-    Text(Vec<TextPattern>, Compare),
-    /// One of these JSON values; each matches its own JSON type only.
-    Json(Vec<JsonPattern>),
-    /// A tag that spells a version; at the upload it must be the uploaded version.
-    VersionTag(VersionTag),
-    /// The identity must not say anything here.
-    Absent,
-}
-
-/// A text, exact or as a glob.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TextPattern {
-    /// This text and no other.
-    Exact(String),
-    /// Every text that matches.
-    Glob(Glob),
-}
-
-impl TextPattern {
-    /// Whether `found` is what the pattern asks for.
-    pub fn matches(&self, found: &str, compare: Compare) -> bool {
-        match self {
-            Self::Exact(text) => compare.same(text, found),
-            Self::Glob(glob) => glob.matches(found, compare),
-        }
-    }
-}
-
-impl fmt::Display for TextPattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exact(text) => write!(f, "`{}`", printable(text)),
-            Self::Glob(glob) => write!(f, "`{}` (glob)", printable(glob.as_str())),
-        }
-    }
-}
-
-/// A value of a raw claim.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum JsonPattern {
-    /// A JSON string.
-    Text(TextPattern),
-    /// A JSON integer.
-    Integer(i64),
-    /// A JSON boolean.
-    Bool(bool),
-}
-
-impl JsonPattern {
-    /// Whether `found` has this type and value.
-    pub fn matches(&self, found: &Value) -> bool {
-        match (self, found) {
-            (Self::Text(pattern), Value::String(text)) => pattern.matches(text, Compare::Exact),
-            (Self::Integer(number), Value::Number(found)) => found.as_i64() == Some(*number),
-            (Self::Bool(expected), Value::Bool(found)) => expected == found,
-            (Self::Text(_) | Self::Integer(_) | Self::Bool(_), _) => false,
-        }
-    }
-}
-
-impl fmt::Display for JsonPattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Text(pattern) => pattern.fmt(f),
-            Self::Integer(number) => write!(f, "`{number}`"),
-            Self::Bool(value) => write!(f, "`{value}`"),
-        }
-    }
-}
-
-impl fmt::Display for Expected {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Text(patterns, _) => one_of(f, patterns),
-            Self::Json(patterns) => one_of(f, patterns),
-            Self::VersionTag(tag) => write!(f, "a tag `{tag}`"),
-            Self::Absent => f.write_str("nothing"),
-        }
-    }
-}
-
-fn one_of<T: fmt::Display>(f: &mut fmt::Formatter<'_>, patterns: &[T]) -> fmt::Result {
-    for (n, pattern) in patterns.iter().enumerate() {
-        let separator = match n {
-            0 => "",
-            _ if n + 1 == patterns.len() => " or ",
-            _ => ", ",
-        };
-        write!(f, "{separator}{pattern}")?;
-    }
-    Ok(())
-}
-
-/// A tag that contains the version: `v{version}`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VersionTag {
-    prefix: String,
-    suffix: String,
-}
-
-impl VersionTag {
-    /// What stands for the version in the configuration.
-    pub const PLACEHOLDER: &str = "{version}";
-
-    /// Reads `v{version}`; `None` if the placeholder is not there exactly once.
-    pub fn parse(text: &str) -> Option<Self> {
-        let (prefix, suffix) = text.split_once(Self::PLACEHOLDER)?;
-        let again = suffix.contains(Self::PLACEHOLDER);
-        (!again).then(|| Self { prefix: prefix.to_owned(), suffix: suffix.to_owned() })
-    }
-
-    /// The version that `tag` spells, if it has this form.
-    pub fn version(&self, tag: &str) -> Option<Version> {
-        let version = tag.strip_prefix(&self.prefix)?.strip_suffix(&self.suffix)?;
-        // PEP 440 itself allows a leading `v` and white space; in a tag only the template may add text.
-        let plain = version.bytes().next().is_some_and(|b| b.is_ascii_digit()) && !version.contains(' ');
-        if plain { version.parse().ok() } else { None }
-    }
-}
-
-impl fmt::Display for VersionTag {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}{}", self.prefix, Self::PLACEHOLDER, self.suffix)
-    }
 }

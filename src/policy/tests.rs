@@ -16,7 +16,13 @@ fn text(key: &str, value: &str) -> Condition {
 
 fn condition(key: &str, expected: Expected) -> Condition {
     let identifies = key.starts_with("repository");
-    Condition { key: key.to_owned(), claim: key.to_owned(), source: Source::Fact, expected, identifies }
+    Condition {
+        key: key.to_owned().into(),
+        claim: key.to_owned().into(),
+        source: Source::Fact,
+        expected,
+        identifies,
+    }
 }
 
 fn publisher(name: &str) -> Publisher {
@@ -24,10 +30,21 @@ fn publisher(name: &str) -> Publisher {
         name: name.parse().unwrap(),
         issuer: "github".parse().unwrap(),
         index: "prod".parse().unwrap(),
-        projects: vec![ProjectPattern::Exact("billing-core".parse().unwrap())],
+        projects: exactly("billing-core"),
         conditions: vec![text("repository", "acme/billing"), text("workflow", "release.yml")],
+        implied: [].into(),
+        versions: Versions::Any,
         expires: None,
+        mode: Mode::Enforce,
     }
+}
+
+fn exactly(project: &str) -> Projects {
+    Projects::These(vec![ProjectPattern::Exact(project.parse().unwrap())])
+}
+
+fn rules(publishers: impl IntoIterator<Item = Publisher>) -> Rules {
+    Rules::new(publishers.into_iter().collect(), Vec::new())
 }
 
 fn claims(facts: &[(&str, &str)]) -> VerifiedClaims {
@@ -48,12 +65,12 @@ fn upload(project: &str, version: &str) -> Asked {
 }
 
 fn permitted(publisher: Publisher, claims: &VerifiedClaims, asked: &Asked) -> bool {
-    decide(&Rules::new([publisher]), claims, Some(asked), NOW).permit.is_some()
+    decide(&rules([publisher]), claims, Some(asked), NOW).permit.is_some()
 }
 
 #[test]
 fn an_identity_that_meets_every_condition_may_upload_the_project() {
-    let rules = Rules::new([publisher("billing-release")]);
+    let rules = self::rules([publisher("billing-release")]);
     let decision = decide(&rules, &matching(), Some(&upload("billing-core", "1.2.0")), NOW);
     let permit = decision.permit.unwrap();
     assert_eq!(permit.publisher().as_str(), "billing-release");
@@ -117,7 +134,7 @@ fn a_version_tag_must_be_the_uploaded_version() {
     }
     for tag in ["1.2.0", "vv1.2.0", "v", "vnext", "v1.2.0-", "v 1.2.0"] {
         let identity = claims(&[("repository", "acme/billing"), ("workflow", "release.yml"), ("tag", tag)]);
-        let decision = decide(&Rules::new([tagged.clone()]), &identity, None, NOW);
+        let decision = decide(&rules([tagged.clone()]), &identity, None, NOW);
         assert!(decision.grants.is_empty(), "{tag} is no such version");
     }
 }
@@ -131,8 +148,8 @@ fn a_raw_claim_matches_its_own_json_type_only() {
     let rule = |pattern| {
         let mut p = publisher("p");
         p.conditions = vec![Condition {
-            key: "build_job".to_owned(),
-            claim: "build_job".to_owned(),
+            key: "build_job".into(),
+            claim: "build_job".into(),
             source: Source::Claim,
             expected: Expected::Json(vec![pattern]),
             identifies: true,
@@ -199,11 +216,98 @@ fn the_nearest_publisher_comes_first_and_says_what_is_missing() {
     let mut near = publisher("z-near");
     near.conditions.push(text("environment", "pypi"));
     let identity = claims(&[("repository", "acme/billing"), ("workflow", "release.yaml")]);
-    let decision = decide(&Rules::new([far, near]), &identity, None, NOW);
+    let decision = survey(&rules([far, near]), &identity, None, NOW);
     assert!(decision.trail[0].identity_proved());
     assert!(!decision.trail[1].identity_proved());
     insta::assert_snapshot!(decision.trail[0], @"publisher `z-near`: workflow is `release.yaml`, expected `release.yml` (`.yml` and `.yaml` are different files); the token says nothing about environment, expected `pypi` (give the job this environment)");
     insta::assert_snapshot!(decision.trail[1], @"publisher `a-far`: repository is `acme/billing`, expected `other/thing`; workflow is `release.yaml`, expected `release.yml` (`.yml` and `.yaml` are different files)");
+}
+
+#[test]
+fn only_publishers_that_can_be_met_are_looked_at() {
+    let mut other = publisher("other");
+    other.conditions = vec![text("repository", "other/thing"), text("workflow", "release.yml")];
+    let mut owner = publisher("owner");
+    owner.conditions = vec![
+        condition(
+            "repository",
+            Expected::Text(vec![TextPattern::Glob("acme/*".parse().unwrap())], Compare::FoldCase),
+        ),
+        text("repository_owner_id", "65"),
+    ];
+    let identity =
+        claims(&[("repository", "acme/billing"), ("repository_owner_id", "65"), ("workflow", "release.yml")]);
+    let decision = decide(&rules([other, owner, publisher("exact")]), &identity, None, NOW);
+    let seen: Vec<&str> = decision.trail.iter().map(|trial| trial.publisher.as_str()).collect();
+    assert_eq!(seen, ["exact", "owner"]);
+    assert_eq!(decision.grants.len(), 2);
+}
+
+#[test]
+fn an_observing_publisher_grants_nothing_and_says_so() {
+    let mut observing = publisher("p");
+    observing.mode = Mode::Observe;
+    let rules = self::rules([observing]);
+    let decision = decide(&rules, &matching(), Some(&upload("billing-core", "1")), NOW);
+    assert!(decision.permit.is_none() && decision.grants.is_empty());
+    assert_eq!(decision.observed.len(), 1);
+    assert!(decide(&rules, &matching(), Some(&upload("other", "1")), NOW).observed.is_empty());
+}
+
+#[test]
+fn developmental_versions_only_means_no_release() {
+    let mut nightly = publisher("p");
+    nightly.versions = Versions::DevOnly;
+    for (version, allowed) in
+        [("1.0.dev3", true), ("1.0+g1a2b3c", true), ("1.0", false), ("1.0rc1", false), ("1.0.post1", false)]
+    {
+        assert_eq!(
+            permitted(nightly.clone(), &matching(), &upload("billing-core", version)),
+            allowed,
+            "{version}"
+        );
+    }
+}
+
+fn restriction(project: &str) -> Restriction {
+    let projects = ProjectPattern::Exact(project.parse().unwrap());
+    Restriction { index: "prod".parse().unwrap(), projects, only: None, passwords: None }
+}
+
+#[test]
+fn a_reserved_project_is_granted_by_nobody_else() {
+    let mut reserved = restriction("billing-core");
+    reserved.only = Some(vec!["chosen".parse().unwrap()]);
+    let asked = upload("billing-core", "1");
+    for (name, allowed) in [("chosen", true), ("other", false)] {
+        let rules = Rules::new(vec![publisher(name)], vec![reserved.clone()]);
+        let decision = decide(&rules, &matching(), Some(&asked), NOW);
+        assert_eq!(decision.permit.is_some(), allowed, "{name}");
+        assert_eq!(decision.grants.is_empty(), !allowed, "a token that could do nothing is not minted");
+    }
+    reserved.index = "stage".parse().unwrap();
+    let elsewhere = Rules::new(vec![publisher("other")], vec![reserved]);
+    assert!(
+        decide(&elsewhere, &matching(), Some(&asked), NOW).permit.is_some(),
+        "another index is not restricted"
+    );
+}
+
+#[test]
+fn passwords_are_as_strict_as_the_strictest_that_applies() {
+    let (prod, now) = ("prod".parse().unwrap(), NOW);
+    let mut closed = restriction("billing-core");
+    closed.passwords = Some(PasswordRule { then: Passwords::Refuse, from: Some(Timestamp(NOW.0 + 10)) });
+    let rules = Rules::new(Vec::new(), vec![closed]);
+    let passwords = |project: &str, of_index, at| {
+        rules.passwords(&prod, of_index, &project.parse().unwrap(), Timestamp(at))
+    };
+    assert_eq!(passwords("billing-core", Passwords::Allow, now.0), Passwords::Warn, "before the date");
+    assert_eq!(passwords("billing-core", Passwords::Allow, now.0 + 10), Passwords::Refuse);
+    assert_eq!(passwords("billing-core", Passwords::Refuse, now.0), Passwords::Refuse);
+    assert_eq!(passwords("other", Passwords::Allow, now.0 + 10), Passwords::Allow);
+    assert!(!rules.closed_to_passwords(&prod, Passwords::Allow, now));
+    assert!(rules.closed_to_passwords(&prod, Passwords::Allow, Timestamp(now.0 + 10)));
 }
 
 fn any_publisher() -> impl Strategy<Value = Publisher> {
@@ -211,10 +315,10 @@ fn any_publisher() -> impl Strategy<Value = Publisher> {
     ("[a-z]{6}", project, "[xy]", proptest::option::of("[xy]")).prop_map(
         |(name, project, repository, workflow)| {
             let mut p = publisher(&name);
-            p.projects = vec![match project.parse() {
+            p.projects = Projects::These(vec![match project.parse() {
                 Ok(name) => ProjectPattern::Exact(name),
                 Err(_) => ProjectPattern::Glob(project.parse().unwrap()),
-            }];
+            }]);
             p.conditions = vec![text("repository", &repository)];
             p.conditions.extend(workflow.map(|w| text("workflow", &w)));
             p
@@ -223,6 +327,21 @@ fn any_publisher() -> impl Strategy<Value = Publisher> {
 }
 
 proptest! {
+    /// The index finds every publisher that matters: what it leaves out could not have granted anything.
+    #[test]
+    fn the_index_changes_no_decision(
+        publishers in proptest::collection::vec(any_publisher(), 0..8),
+        repository in "[xyXY]", workflow in "[xy]", project in "[ab]{1,2}",
+    ) {
+        let identity = claims(&[("repository", &repository), ("workflow", &workflow)]);
+        let asked = upload(&project, "1");
+        let rules = rules(publishers);
+        let found = decide(&rules, &identity, Some(&asked), NOW);
+        let all = survey(&rules, &identity, Some(&asked), NOW);
+        prop_assert_eq!(found.permit, all.permit);
+        prop_assert_eq!(found.grants, all.grants);
+    }
+
     #[test]
     fn removing_a_publisher_never_adds_a_right(
         publishers in proptest::collection::vec(any_publisher(), 1..6),
@@ -230,12 +349,12 @@ proptest! {
     ) {
         let identity = claims(&[("repository", &repository), ("workflow", &workflow)]);
         let asked = upload(&project, "1");
-        let all = decide(&Rules::new(publishers.clone()), &identity, Some(&asked), NOW).permit.is_some();
-        let fewer = decide(&Rules::new(publishers[1..].to_vec()), &identity, Some(&asked), NOW).permit.is_some();
+        let all = decide(&rules(publishers.clone()), &identity, Some(&asked), NOW).permit.is_some();
+        let fewer = decide(&rules(publishers[1..].to_vec()), &identity, Some(&asked), NOW).permit.is_some();
         prop_assert!(all || !fewer);
         let mut turned = publishers;
         turned.reverse();
-        let reordered = decide(&Rules::new(turned), &identity, Some(&asked), NOW).permit;
+        let reordered = decide(&rules(turned), &identity, Some(&asked), NOW).permit;
         prop_assert_eq!(all, reordered.is_some());
     }
 
@@ -243,7 +362,7 @@ proptest! {
     fn a_permit_names_what_was_asked_for(project in "[ab]{1,2}", publishers in proptest::collection::vec(any_publisher(), 0..6)) {
         let identity = claims(&[("repository", "x"), ("workflow", "y")]);
         let asked = upload(&project, "1");
-        if let Some(permit) = decide(&Rules::new(publishers), &identity, Some(&asked), NOW).permit {
+        if let Some(permit) = decide(&rules(publishers), &identity, Some(&asked), NOW).permit {
             prop_assert_eq!(permit.project(), &asked.project);
             prop_assert_eq!(permit.index(), &asked.index);
         }

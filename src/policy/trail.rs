@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Condition, Expected, ProjectPattern};
+use super::{Condition, Expected};
 use crate::clock::Timestamp;
 use crate::names::{IndexName, PublisherName, printable};
 
@@ -13,8 +13,6 @@ pub struct Trial {
     pub publisher: PublisherName,
     /// The index it grants uploads to.
     pub index: IndexName,
-    /// The projects it grants.
-    pub projects: Vec<ProjectPattern>,
     /// Since when it grants nothing, if it has expired.
     pub expired: Option<Timestamp>,
     /// Each of its conditions, in the order of the rule.
@@ -95,7 +93,7 @@ impl Check {
     /// What to change, where there is more to say than the two values.
     fn hint(&self) -> Option<&'static str> {
         let found = self.found.as_deref();
-        match (self.condition.key.as_str(), found, &self.condition.expected) {
+        match (&*self.condition.key, found, &self.condition.expected) {
             ("environment", None, _) => Some("give the job this environment"),
             ("tag", None, _) => Some("start the run from a tag"),
             ("branch", None, _) => Some("start the run from this branch"),

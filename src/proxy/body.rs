@@ -94,6 +94,8 @@ impl Progress {
 /// read its answer and the connection ends in peace: a reset makes twine send the upload again, five times.
 pub struct Arriving {
     body: Option<Incoming>,
+    /// What was looked at ahead; it comes first.
+    ahead: Bytes,
     progress: Progress,
     /// The client waits for `100 Continue`, which reading the body would send.
     waits: bool,
@@ -106,7 +108,13 @@ impl Arriving {
 
     /// `drain_limit` is how many bytes are read after the answer.
     pub fn new(body: Incoming, expects_continue: bool, drain_limit: u64) -> Self {
-        Self { body: Some(body), progress: Progress::start(), waits: expects_continue, drain_limit }
+        Self {
+            body: Some(body),
+            ahead: Bytes::new(),
+            progress: Progress::start(),
+            waits: expects_continue,
+            drain_limit,
+        }
     }
 
     /// Tells when something last arrived.
@@ -118,6 +126,26 @@ impl Arriving {
     pub async fn next(&mut self) -> Option<Result<Bytes, BoxError>> {
         let frame = std::future::poll_fn(|cx| Pin::new(&mut *self).poll_frame(cx)).await?;
         Some(frame.map(|frame| frame.into_data().unwrap_or_default()))
+    }
+
+    /// The first bytes, which stay in the body; none if it has none.
+    pub async fn peek(&mut self) -> Result<&Bytes, BoxError> {
+        while self.ahead.is_empty() {
+            match self.next().await {
+                Some(data) => self.ahead = data?,
+                None => break,
+            }
+        }
+        Ok(&self.ahead)
+    }
+
+    /// All bytes, which stay in the body; `None` if there are more than `limit`.
+    pub async fn peek_all(&mut self, limit: usize) -> Result<Option<Bytes>, BoxError> {
+        let all = self.all(limit).await?;
+        if let Some(all) = &all {
+            self.ahead = all.clone();
+        }
+        Ok(all)
     }
 
     /// All bytes of a body that ought to be small; `None` if it is larger than `limit`.
@@ -143,6 +171,9 @@ impl HttpBody for Arriving {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         self.waits = false;
+        if !self.ahead.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.ahead)))));
+        }
         loop {
             let Some(body) = &mut self.body else { return Poll::Ready(None) };
             match ready!(Pin::new(body).poll_frame(cx)) {
@@ -158,11 +189,18 @@ impl HttpBody for Arriving {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(HttpBody::is_end_stream)
+        self.ahead.is_empty() && self.body.as_ref().is_none_or(HttpBody::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map(HttpBody::size_hint).unwrap_or_default()
+        let ahead = self.ahead.len() as u64;
+        let rest = self.body.as_ref().map(HttpBody::size_hint).unwrap_or_default();
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower() + ahead);
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper + ahead);
+        }
+        hint
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::names::UpstreamName;
+use crate::names::{IndexName, UpstreamName};
 use crate::store::StoreError;
 use crate::token::{BadCredential, BadToken};
 use crate::upload::UploadError;
@@ -71,6 +71,25 @@ pub enum Refusal {
     /// The rules do not allow this upload.
     #[error("{0}")]
     NotPermitted(String),
+    /// A classic credential where only trusted publishing counts.
+    #[error(
+        "{} takes uploads by trusted publishing only, not by password; publish from CI with an upload token",
+        closed(index, project.as_deref())
+    )]
+    NoPasswords {
+        /// The index.
+        index: IndexName,
+        /// The project, if it is not the whole index.
+        project: Option<String>,
+    },
+    /// A write that is no upload, on an index that is closed to passwords.
+    #[error(
+        "index `{index}` takes uploads by trusted publishing only; every other change of it is made at the index server itself"
+    )]
+    ClosedIndex {
+        /// The index.
+        index: IndexName,
+    },
     /// What must be remembered cannot be looked up.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -85,6 +104,13 @@ pub enum Refusal {
     /// A thread of ours ended, which no request should be able to cause.
     #[error("the inspection of the upload failed inside the gateway")]
     Internal,
+}
+
+fn closed(index: &IndexName, project: Option<&str>) -> String {
+    project.map_or_else(
+        || format!("index `{index}`"),
+        |project| format!("project `{project}` of index `{index}`"),
+    )
 }
 
 /// What went wrong between the gateway and an index server.

@@ -102,7 +102,9 @@ fn status_of(refusal: &Refusal) -> StatusCode {
         },
         Refusal::Token(BadToken::Invalid | BadToken::Expired | BadToken::Revoked)
         | Refusal::NotAnUpload { .. }
-        | Refusal::NotPermitted(_) => StatusCode::FORBIDDEN,
+        | Refusal::NotPermitted(_)
+        | Refusal::NoPasswords { .. }
+        | Refusal::ClosedIndex { .. } => StatusCode::FORBIDDEN,
         Refusal::ContentEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Refusal::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         Refusal::Upload(error) if error.is_too_large() => StatusCode::PAYLOAD_TOO_LARGE,

@@ -6,6 +6,7 @@ use percent_encoding::percent_decode_str;
 
 use super::Refusal;
 use crate::names::{IndexName, UpstreamName};
+use crate::policy::Passwords;
 
 /// All doors of one configuration.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +26,10 @@ pub struct IndexRoute {
     pub upstream: UpstreamName,
     /// The public path, ending in `/`.
     pub upload_path: String,
+    /// Whether a publisher may grant every project of it.
+    pub any_project: bool,
+    /// What classic credentials may do, where no `[[project]]` says otherwise.
+    pub passwords: Passwords,
 }
 
 /// Which upstream answers under a public prefix.
@@ -97,6 +102,12 @@ impl Routes {
 }
 
 impl IndexRoute {
+    /// Whether a write to this path may change the index: it is the index, something in it, or what it is part of.
+    pub fn is_touched_by(&self, raw: &str) -> bool {
+        let path = format!("{}/", resolved(raw).path.trim_end_matches('/'));
+        path.starts_with(&self.upload_path) || (path != "/" && self.upload_path.starts_with(&path))
+    }
+
     /// With or without the last slash, byte for byte.
     fn takes(&self, path: &str) -> bool {
         path == self.upload_path || format!("{path}/") == self.upload_path
@@ -129,6 +140,13 @@ fn own_path(raw: &str, plain: &str) -> Option<OwnPath> {
 
 fn is_reserved(path: &str) -> bool {
     path.starts_with("/_/") || path == "/.well-known/pytp"
+}
+
+/// Whether devpi may take a path for that of an index: `/user/index`, in any spelling.
+pub fn is_index_path(raw: &str, prefix: &str) -> bool {
+    let path = resolved(raw).path;
+    let rest = path.strip_prefix(prefix).unwrap_or_default();
+    rest.trim_end_matches('/').split('/').count() == 2
 }
 
 /// What an index server may make of a path.
@@ -170,6 +188,8 @@ mod tests {
                 index: "prod".parse().unwrap(),
                 upstream: "devpi".parse().unwrap(),
                 upload_path: "/root/prod/".to_owned(),
+                any_project: false,
+                passwords: Passwords::Allow,
             }],
             upstreams: vec![
                 UpstreamRoute { upstream: "devpi".parse().unwrap(), prefix: "/".to_owned() },

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
+use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt as _;
@@ -142,6 +142,24 @@ impl Upstream {
         guarded_answer(answer)
     }
 
+    /// Sends an upload that was inspected with its sender's own credential. The form is the gateway's; everything else
+    /// is relayed.
+    pub async fn relay_upload(
+        &self,
+        upload_path: &str,
+        upload: Arc<RebuiltBody>,
+        received: &HeaderMap,
+        caller: &Caller,
+    ) -> Result<Response<Body>, UpstreamError> {
+        let progress = Progress::start();
+        let mut headers = received.clone();
+        headers.remove(CONTENT_ENCODING);
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(upload.content_length));
+        headers.insert(CONTENT_TYPE, header(&upload.content_type)?);
+        let body = Body::new(Rebuilt::new(upload, progress.clone()));
+        self.relay(Method::POST, &origin_form(upload_path)?, &headers, body, &progress, caller).await
+    }
+
     fn upload_request(
         &self,
         upload_path: &str,
@@ -237,10 +255,13 @@ impl Upstream {
         let rest = path.strip_prefix(prefix.as_str()).unwrap_or_default();
         let query = query.map(|query| format!("?{query}")).unwrap_or_default();
         let target = format!("{base_path}/{rest}{query}");
-        let target =
-            PathAndQuery::try_from(target).map_err(|error| UpstreamError::Broken(error.to_string()))?;
-        Ok(Uri::from(target))
+        origin_form(&target)
     }
+}
+
+fn origin_form(target: &str) -> Result<Uri, UpstreamError> {
+    let target = PathAndQuery::try_from(target).map_err(|error| UpstreamError::Broken(error.to_string()))?;
+    Ok(Uri::from(target))
 }
 
 fn header(value: &str) -> Result<HeaderValue, UpstreamError> {
