@@ -50,7 +50,7 @@ fn main() -> ExitCode {
     let index = devpi.make_index("prod");
     show::note(&format!("an unmodified devpi at {}, with the index alice/prod", devpi.url()));
     let issuer = Issuer::start(&authority);
-    show::note(&format!("an identity provider at {}, in the part of GitHub Actions", issuer.url()));
+    show::note(&format!("an identity provider at {} that speaks like GitHub Actions", issuer.url()));
     let started = Setup::new(&authority)
         .devpi(&devpi)
         .index("prod", "devpi", &index.path)

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::show;
 use crate::support::claims::{COMMIT, Claims};
-use crate::support::clients::Workshop;
+use crate::support::clients::{Run, Workshop};
 use crate::support::devpi::{self, Devpi, Index};
 use crate::support::gateway::Gateway;
 use crate::support::issuer::Issuer;
@@ -81,12 +81,14 @@ impl World<'_> {
 
     /// `uv publish` as the job that `claims` describe: everything is stored, as it is on disk.
     pub fn publish(&self, claims: &Claims, files: &[PathBuf]) -> Result<String, String> {
-        let publish = self.workshop.uv_publish(&self.upload_url(), files).github(&self.issuer.job(claims));
+        let publish = self.uv_publish(claims, files);
         let secrets = [self.devpi.uploader_password(), devpi::BOB];
         let environment = publish.environment();
         if let Some((name, _)) = environment.iter().find(|(_, value)| secrets.contains(&value.as_str())) {
             return Err(format!("there is a password in the client's environment: {name}"));
         }
+        let names = environment.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>();
+        show::note(&format!("the job's whole environment: {}", names.join(" ")));
         let outcome = show::run(publish);
         demand(outcome.succeeded(), "uv failed")?;
         let stored = self.index.files();
@@ -122,8 +124,7 @@ impl World<'_> {
     /// `uv publish` as the job that `claims` describe: it fails, its user sees why, nothing is stored.
     pub fn refuse(&self, claims: &Claims, files: &[PathBuf], words: &[&str]) -> Result<String, String> {
         let before = self.index.files();
-        let publish = self.workshop.uv_publish(&self.upload_url(), files).github(&self.issuer.job(claims));
-        let outcome = show::run(publish);
+        let outcome = show::run(self.uv_publish(claims, files));
         demand(!outcome.succeeded(), "uv succeeded")?;
         demand(self.index.files() == before, "something was stored")?;
         let seen = outcome.text();
@@ -135,16 +136,27 @@ impl World<'_> {
 
     /// `twine upload` of another project by an ordinary devpi user.
     pub fn publish_with_password(&self) -> Result<String, String> {
-        let file = Package::wheel("internal-tool", "0.1").write_to(&self.workshop.directory("internal-tool"));
-        let package = Package::read(&file);
+        let package = Package::wheel("internal-tool", "0.1");
+        let dist = self.workshop.directory("internal-tool");
+        package.write_to(&dist);
         show::note(&format!("TWINE_USERNAME={0} TWINE_PASSWORD={0}", devpi::BOB));
-        let upload = self.workshop.twine_upload(&self.upload_url(), devpi::BOB, devpi::BOB, &[file]);
-        demand(show::run(upload).succeeded(), "twine failed")?;
+        let file = [PathBuf::from(&package.file_name)];
+        let upload = self.workshop.twine_upload(&self.upload_url(), devpi::BOB, devpi::BOB, &file);
+        demand(show::run(upload.inside(&dist)).succeeded(), "twine failed")?;
         let stored = self.index.files();
         let found = stored.get(&package.file_name).ok_or("devpi has no such file")?;
         demand(found.sha256 == package.sha256(), "the stored file is not the file on disk")?;
         demand(found.who == devpi::BOB, "devpi does not know who it was")?;
         Ok(format!("stored, and devpi knows that it was {}", devpi::BOB))
+    }
+
+    /// `uv publish` in the directory of the files, as the job that `claims` describe.
+    fn uv_publish(&self, claims: &Claims, files: &[PathBuf]) -> Run {
+        let names: Vec<PathBuf> =
+            files.iter().filter_map(|path| path.file_name().map(PathBuf::from)).collect();
+        let dist = files.first().and_then(|path| path.parent()).expect("there is something to publish");
+        let publish = self.workshop.uv_publish(&self.upload_url(), &names);
+        publish.github(&self.issuer.job(claims)).inside(dist)
     }
 
     /// Where a stored file comes from, by the audit log.

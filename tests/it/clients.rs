@@ -9,7 +9,10 @@ use crate::support::devpi::{self, Devpi};
 use crate::support::gateway::AUDIENCE;
 use crate::support::package::Package;
 use crate::support::pypiserver;
+use crate::support::python::Python;
+use crate::support::recorder::Recorder;
 use crate::support::stage::{PROJECT, Stage, wheel_and_sdist};
+use crate::support::tls::Authority;
 
 fn written(workshop: &Workshop, packages: &[Package]) -> Vec<PathBuf> {
     let dist = workshop.directory("dist");
@@ -98,17 +101,32 @@ fn uv_is_told_why_the_upload_is_refused() {
 
 #[test]
 fn uv_sends_attestations_after_the_file() {
+    let recorder = Recorder::start();
+    let workshop = Workshop::new(Python::shared(), &Authority::new());
+    let files = attested(&workshop, &wheel_and_sdist()[..1]);
+    let publish = workshop.uv().args(["publish", "--token", "any", "--publish-url", &recorder.url()]);
+    publish.paths(&files).run().expect_success();
+    let body = recorder.only_request().body;
+    let at = |name: &str| memchr::memmem::find(&body, format!("name=\"{name}\"").as_bytes()).unwrap();
+    assert!(at("content") < at("attestations"));
+
     for (stage, stored) in devpi_and_pypiserver() {
-        let (workshop, packages) = (stage.workshop(), wheel_and_sdist());
-        let mut files = written(&workshop, &packages);
-        for package in &packages {
-            let path = workshop.directory("dist").join(format!("{}.publish.attestation", package.file_name));
-            fs::write(&path, r#"{"version": 1, "verification_material": {}, "envelope": {}}"#).unwrap();
-            files.push(path);
-        }
+        let workshop = stage.workshop();
+        let files = attested(&workshop, &wheel_and_sdist());
         stage.uv_publish(&workshop, &Claims::github(), &files).run().expect_success();
         assert_eq!(stored(), 2);
     }
+}
+
+/// The packages and an attestation for each, as far as uv looks at it.
+fn attested(workshop: &Workshop, packages: &[Package]) -> Vec<PathBuf> {
+    let mut files = written(workshop, packages);
+    for package in packages {
+        let path = workshop.directory("dist").join(format!("{}.publish.attestation", package.file_name));
+        fs::write(&path, r#"{"version": 1, "verification_material": {}, "envelope": {}}"#).unwrap();
+        files.push(path);
+    }
+    files
 }
 
 #[test]

@@ -94,7 +94,7 @@ impl Setup {
 
     /// Adds any tables: publishers, limits, restrictions.
     pub fn also(mut self, toml: &str) -> Self {
-        self.tables.push_str(toml.trim_end());
+        self.tables.push_str(toml.trim());
         self.tables.push_str("\n\n");
         self
     }
