@@ -8,3 +8,4 @@ mod architecture;
 mod clients;
 mod docs;
 mod parts;
+mod passwords;
