@@ -124,7 +124,9 @@ impl Gateway {
         if let Some(record) = record
             && self.audit.record(&record).await.is_err()
         {
-            return exchange_refused(&unavailable("the gateway's audit cannot be written"), &reference);
+            let why =
+                "the gateway's audit cannot be written; tell its administrator, then start the job again";
+            return exchange_refused(&ExchangeRefusal::Unavailable(why.to_owned()), &reference);
         }
         let answer = json!({"success": true, "token": minted.token.expose(), "expires": minted.expires.0});
         json_answer(StatusCode::OK, &answer)

@@ -1,7 +1,5 @@
 //! The guarded lane: an upload with an upload token. Received whole, checked, decided, rebuilt, and only then sent.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Response, request};
@@ -51,8 +49,7 @@ impl Gateway {
 
         let failed = |error: UpstreamError| Refusal::Upstream { upstream: index.upstream.clone(), error };
         let upstream = self.upstreams.get(&index.upstream).ok_or(Refusal::NoUpstream)?;
-        let rebuilt = Arc::new(upload.rebuild());
-        upstream.publish(permit, &index.upload_path, rebuilt, &head.headers, caller).await.map_err(failed)
+        upstream.publish(permit, index, upload, &head.headers, caller).await.map_err(failed)
     }
 
     /// Reads the form to its end. The inspection runs beside the reading, on a blocking thread, one batch behind; no

@@ -1,10 +1,11 @@
 //! Connections to one upstream, of one serving thread. Nothing here is shared between threads.
 
 use std::cell::RefCell;
+use std::future::Future as _;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,7 +17,7 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_rustls::TlsConnector;
 
 use super::UpstreamError;
@@ -37,6 +38,8 @@ pub struct Target {
 #[derive(Debug)]
 pub struct Pool {
     target: Target,
+    /// How long the upstream may be silent in the middle of an answer.
+    patience: Duration,
     idle: RefCell<Vec<Idle>>,
 }
 
@@ -56,8 +59,8 @@ impl Pool {
     const READ_BUFFER: usize = 256 * 1024;
 
     /// No connection yet.
-    pub fn new(target: Target) -> Rc<Self> {
-        Rc::new(Self { target, idle: RefCell::default() })
+    pub fn new(target: Target, patience: Duration) -> Rc<Self> {
+        Rc::new(Self { target, patience, idle: RefCell::default() })
     }
 
     /// Sends a request and waits for the head of its answer.
@@ -68,7 +71,7 @@ impl Pool {
         if !is_repeatable(&request) {
             let mut sender = self.connect().await?;
             let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
-            return Ok(response.map(|body| answering(body, None)));
+            return Ok(response.map(|body| answering(body, None, self.patience)));
         }
         while let Some(mut sender) = self.take_idle() {
             if let Ok(response) = sender.send_request(again(&request)).await {
@@ -83,7 +86,7 @@ impl Pool {
     /// The answer, and afterwards its connection back into the pool.
     fn keeping(self: &Rc<Self>, response: Response<Incoming>, sender: SendRequest<Body>) -> Response<Body> {
         let lease = Lease { pool: Rc::downgrade(self), sender };
-        response.map(|body| answering(body, Some(lease)))
+        response.map(|body| answering(body, Some(lease), self.patience))
     }
 
     fn take_idle(&self) -> Option<SendRequest<Body>> {
@@ -163,19 +166,33 @@ impl Lease {
     }
 }
 
-fn answering(body: Incoming, lease: Option<Lease>) -> Body {
-    let mut answer = Answer { body, lease };
+fn answering(body: Incoming, lease: Option<Lease>, patience: Duration) -> Body {
+    let mut answer = Answer { body, lease, patience, silence: None };
     answer.give_back_at_end();
     Body::new(answer)
 }
 
-/// The body of an upstream's answer. If the upstream breaks off, so does the client's answer: never a clean end.
+/// The body of an upstream's answer. If the upstream breaks off or falls silent, the client's answer breaks off, too:
+/// never a clean end.
 struct Answer {
     body: Incoming,
     lease: Option<Lease>,
+    patience: Duration,
+    /// Runs while we wait for the upstream.
+    silence: Option<Pin<Box<Sleep>>>,
 }
 
 impl Answer {
+    /// Waits for the upstream's next bytes, as long as it is allowed to be silent.
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let patience = self.patience;
+        let silence = self.silence.get_or_insert_with(|| Box::pin(sleep(patience)));
+        silence
+            .as_mut()
+            .poll(cx)
+            .map(|()| Some(Err("the index fell silent in the middle of its answer".into())))
+    }
+
     fn give_back_at_end(&mut self) {
         if self.body.is_end_stream()
             && let Some(lease) = self.lease.take()
@@ -194,7 +211,11 @@ impl HttpBody for Answer {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         loop {
-            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            let Poll::Ready(next) = Pin::new(&mut self.body).poll_frame(cx) else {
+                return self.wait(cx);
+            };
+            self.silence = None;
+            match next {
                 Some(Ok(frame)) if frame.is_trailers() => {}
                 Some(Ok(frame)) => return Poll::Ready(Some(Ok(frame))),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),

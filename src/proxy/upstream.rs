@@ -15,11 +15,11 @@ use super::credential::{DevpiLogin, LoginToken, UpstreamCredential};
 use super::headers::{Caller, Forwarding, forwarded, guarded, returned};
 use super::pool::{Pool, Target};
 use super::rebuilt::Rebuilt;
-use super::{Answered, UpstreamError, guarded_answer};
+use super::{Answered, IndexRoute, UpstreamError, guarded_answer};
 use crate::clock::{Clock, Timestamp};
 use crate::names::UpstreamName;
 use crate::policy::Permit;
-use crate::upload::RebuiltBody;
+use crate::upload::{RebuiltBody, Upload};
 
 /// What an index server is, where that changes what it must be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +77,7 @@ pub struct Upstream {
 impl Upstream {
     /// No connection is made yet.
     pub fn new(settings: Arc<UpstreamSettings>, clock: Clock) -> Self {
-        let pool = Pool::new(settings.target.clone());
+        let pool = Pool::new(settings.target.clone(), settings.timeout);
         Self { settings, pool, clock }
     }
 
@@ -110,16 +110,19 @@ impl Upstream {
     }
 
     /// Sends a checked upload with the gateway's credential. What travels was written by the gateway alone: path,
-    /// fields, body.
+    /// fields, body. The permit must be for this upload: whoever has decided about another one gets nowhere.
     pub async fn publish(
         &self,
         permit: Permit,
-        upload_path: &str,
-        upload: Arc<RebuiltBody>,
+        index: &IndexRoute,
+        upload: Upload,
         received: &HeaderMap,
         caller: &Caller,
     ) -> Result<Answered, UpstreamError> {
-        tracing::debug!(index = %permit.index(), project = %permit.project(), upstream = %self.settings.name, "publishing");
+        if !permit.is_for(&index.index, upload.project(), upload.version()) {
+            return Err(UpstreamError::NotPermitted);
+        }
+        let (upload_path, upload) = (&index.upload_path, Arc::new(upload.rebuild()));
         let form =
             |login: Option<&LoginToken>| self.upload_request(upload_path, &upload, received, caller, login);
         let answer = match &self.settings.credential {
@@ -146,18 +149,19 @@ impl Upstream {
     /// is relayed.
     pub async fn relay_upload(
         &self,
-        upload_path: &str,
-        upload: Arc<RebuiltBody>,
+        index: &IndexRoute,
+        upload: Upload,
         received: &HeaderMap,
         caller: &Caller,
     ) -> Result<Response<Body>, UpstreamError> {
+        let upload = upload.rebuild();
         let progress = Progress::start();
         let mut headers = received.clone();
         headers.remove(CONTENT_ENCODING);
         headers.insert(CONTENT_LENGTH, HeaderValue::from(upload.content_length));
         headers.insert(CONTENT_TYPE, header(&upload.content_type)?);
-        let body = Body::new(Rebuilt::new(upload, progress.clone()));
-        self.relay(Method::POST, &origin_form(upload_path)?, &headers, body, &progress, caller).await
+        let body = Body::new(Rebuilt::new(Arc::new(upload), progress.clone()));
+        self.relay(Method::POST, &origin_form(&index.upload_path)?, &headers, body, &progress, caller).await
     }
 
     fn upload_request(

@@ -235,6 +235,7 @@ fn refusals() -> Vec<(&'static str, Refusal)> {
         ("Upstream(Broken)", upstream(UpstreamError::Broken(text("10.0.0.7 reset")))),
         ("Upstream(Slow)", upstream(UpstreamError::Slow(Duration::from_secs(120)))),
         ("Upstream(Switch)", upstream(UpstreamError::Switch)),
+        ("Upstream(NotPermitted)", upstream(UpstreamError::NotPermitted)),
         ("Upstream(CredentialRefused)", upstream(UpstreamError::CredentialRefused(401))),
         ("Upstream(Login)", upstream(UpstreamError::Login(text("HTTP 500")))),
         ("Upstream(Redirect)", upstream(UpstreamError::Redirect(302))),
