@@ -6,4 +6,6 @@ mod support;
 
 mod architecture;
 mod clients;
+mod exchange;
+mod keys;
 mod parts;
