@@ -407,7 +407,10 @@ fn a_gitlab_job_that_is_another_one_gets_nothing() {
         (good().with("namespace_path", "platform"), "does not agree"),
         (good().gitlab_workflow("other.yml"), "workflow is `other.yml`"),
         (file(format!("{host}/platform/libs/widget//.gitlab-ci.yml@fake.yml@refs/tags/v1.2.0")), "fake.yml"),
-        (file(format!("gitlab.com/platform/libs/widget//.gitlab-ci.yml@refs/tags/v1.2.0")), "does not match"),
+        (
+            file("gitlab.com/platform/libs/widget//.gitlab-ci.yml@refs/tags/v1.2.0".to_owned()),
+            "does not match",
+        ),
         (file(format!("{host}/other/proj//.gitlab-ci.yml@refs/tags/v1.2.0")), "does not match"),
         (file("https://evil.test/ci.yml".to_owned()), "does not match"),
         (file(format!("{host}/platform/libs/widget//@refs/tags/v1.2.0")), "Could not extract"),
