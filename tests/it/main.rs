@@ -9,3 +9,4 @@ mod clients;
 mod exchange;
 mod keys;
 mod parts;
+mod tokens;
