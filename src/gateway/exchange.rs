@@ -47,9 +47,7 @@ impl Gateway {
         let mut story = Story::begin(Event::Mint, caller.address, &self.setup.hash, &self.clock);
         story.about(Event::Mint);
         let exchange = timeout(ANSWER_WITHIN, self.exchange(method, body, caller, &mut story)).await;
-        let minted = exchange.unwrap_or_else(|_| {
-            Err(ExchangeRefusal::Unavailable("the exchange took too long; try again in a moment".to_owned()))
-        });
+        let minted = exchange.unwrap_or_else(|_| Err(unavailable("the exchange took too long")));
         match minted {
             Ok(minted) => self.hand_out(&minted, story).await,
             Err(refusal) => {
@@ -135,7 +133,8 @@ impl Gateway {
     /// `POST /_/oidc/burn-token`: an upload token is given back. Tokens that are none, or no longer, are as good as burnt.
     pub(super) async fn burn(&self, method: &Method, body: Arriving, caller: &Caller) -> Response<Body> {
         let mut story = Story::begin(Event::Burn, caller.address, &self.setup.hash, &self.clock);
-        match self.give_back(method, body, caller, &mut story).await {
+        let giving = timeout(ANSWER_WITHIN, self.give_back(method, body, caller, &mut story)).await;
+        match giving.unwrap_or_else(|_| Err(unavailable("giving the token back took too long"))) {
             Ok(()) => {
                 story.answered(StatusCode::ACCEPTED);
                 self.tell(story).await;

@@ -7,5 +7,8 @@ mod support;
 mod architecture;
 mod clients;
 mod docs;
+mod exchange;
+mod keys;
 mod parts;
 mod passwords;
+mod tokens;
