@@ -125,7 +125,16 @@ pub fn check_request(head: &request::Parts) -> Result<(), Refusal> {
 }
 
 fn check_host(head: &request::Parts) -> Result<(), Refusal> {
-    match head.headers.get(HOST) {
+    let host = head.headers.get(HOST);
+    // `GET http://host/path` is for forward proxies, and some clients send it to any proxy. `POST host:443` has no path.
+    if let Some(authority) = head.uri.authority() {
+        let same =
+            host.is_some_and(|host| host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()));
+        if !same || !matches!(head.uri.scheme_str(), Some("http" | "https")) {
+            return Err(Refusal::BadHead("the request target names another host than the Host header"));
+        }
+    }
+    match host {
         None if head.version == Version::HTTP_10 => Ok(()),
         Some(host) if is_host(host.as_bytes()) => Ok(()),
         None | Some(_) => Err(Refusal::BadHead("the Host header is missing or malformed")),
