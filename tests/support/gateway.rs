@@ -29,6 +29,7 @@ pub struct Setup {
     authority: Arc<Authority>,
     directory: TempDir,
     top: String,
+    listen: String,
     tables: String,
 }
 
@@ -45,7 +46,8 @@ impl Setup {
     pub fn new(authority: &Arc<Authority>) -> Self {
         let directory = scratch_directory();
         fs::create_dir(directory.path().join("secrets")).expect("the directory is new");
-        Self { authority: authority.clone(), directory, top: String::new(), tables: String::new() }
+        let [top, listen, tables] = std::array::from_fn(|_| String::new());
+        Self { authority: authority.clone(), directory, top, listen, tables }
     }
 
     /// Trusts `issuer` under this name.
@@ -106,6 +108,13 @@ impl Setup {
         self
     }
 
+    /// Adds keys to `[listen]`.
+    pub fn listen(mut self, toml: &str) -> Self {
+        self.listen.push_str(toml.trim_end());
+        self.listen.push('\n');
+        self
+    }
+
     /// Writes the file `secrets/{name}`, which only its owner can read.
     pub fn secret(self, name: &str, value: &str) -> Self {
         let path = self.directory.path().join("secrets").join(name);
@@ -155,7 +164,7 @@ impl Setup {
         let (certificate, key) = (self.authority.certificate_file(), self.authority.key_file());
         let tls = format!("{{ certificate_file = {}, key_file = {} }}", quoted(&certificate), quoted(&key));
         if !self.tables.contains("[listen]") {
-            let _ = writeln!(config, "[listen]\naddress = \"{address}\"\ntls = {tls}\n");
+            let _ = writeln!(config, "[listen]\naddress = \"{address}\"\ntls = {tls}\n{}", self.listen);
         }
         if !self.tables.contains("[audit]") {
             let _ =
