@@ -28,6 +28,8 @@ pub struct Forwarding<'a> {
     pub public_base: &'a str,
     /// The `Host` that the upstream sees.
     pub host: &'a HeaderValue,
+    /// The `Host` that the client asked for: what links that an upstream writes must lead to.
+    pub public_host: &'a HeaderValue,
     /// What kind of server it is.
     pub kind: UpstreamKind,
 }
@@ -218,11 +220,11 @@ pub fn guarded(received: &HeaderMap, forwarding: &Forwarding<'_>) -> HeaderMap {
 }
 
 fn introduce(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) {
-    let Forwarding { caller, public_base, host, kind } = forwarding;
+    let Forwarding { caller, public_base, host, public_host, kind } = forwarding;
     headers.insert(HOST, (*host).clone());
     set(headers, "x-forwarded-for", &caller.address.to_string());
     set(headers, "x-forwarded-proto", caller.scheme);
-    headers.insert(HeaderName::from_static("x-forwarded-host"), (*host).clone());
+    headers.insert(HeaderName::from_static("x-forwarded-host"), (*public_host).clone());
     if *kind == UpstreamKind::Devpi {
         // Without it devpi writes `http://` links into its answers, and its client then logs in past the gateway.
         set(headers, "x-outside-url", public_base);

@@ -220,11 +220,12 @@ impl Upstream {
 
     fn forwarding<'a>(&'a self, received: &'a HeaderMap, caller: &'a Caller) -> Forwarding<'a> {
         let settings = &*self.settings;
+        let public_host = received.get(HOST).unwrap_or(&settings.authority);
         let host = match settings.host {
-            HostHeader::Preserve => received.get(HOST).unwrap_or(&settings.authority),
+            HostHeader::Preserve => public_host,
             HostHeader::Upstream => &settings.authority,
         };
-        Forwarding { caller, public_base: &settings.public_base, host, kind: settings.kind }
+        Forwarding { caller, public_base: &settings.public_base, host, public_host, kind: settings.kind }
     }
 
     fn relay_target(&self, uri: &Uri) -> Result<Uri, UpstreamError> {
