@@ -100,6 +100,9 @@ impl Upstream {
         *request.method_mut() = method;
         *request.uri_mut() = self.relay_target(uri)?;
         *request.headers_mut() = forwarded(received, &self.forwarding(received, caller));
+        if let Some(name) = self.settings.credential.believed_field() {
+            request.headers_mut().remove(name);
+        }
         let answer = self.send(request, progress).await?;
         let (mut head, body) = answer.into_parts();
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
