@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty, Full};
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 /// Why a body broke off.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -59,7 +59,8 @@ pub fn empty() -> Body {
 pub struct Progress(Rc<Cell<Instant>>);
 
 /// Nothing moved for as long as was allowed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("nothing came for too long")]
 pub struct Stalled;
 
 impl Progress {
@@ -84,6 +85,39 @@ impl Progress {
                 () = sleep_until(deadline), if deadline > Instant::now() => {}
                 () = std::future::ready(()), if deadline <= Instant::now() => return Err(Stalled),
             }
+        }
+    }
+}
+
+/// How long somebody has been waiting for the next bytes of an answer. Time in which nobody waits does not count: a
+/// client may read as slowly as it likes.
+pub(super) struct Silence {
+    limit: Duration,
+    since: Option<Instant>,
+    /// Set once and seldom moved, because arming a timer for every read would cost more than the read.
+    alarm: Option<Pin<Box<Sleep>>>,
+}
+
+impl Silence {
+    pub(super) const fn new(limit: Duration) -> Self {
+        Self { limit, since: None, alarm: None }
+    }
+
+    /// Something came.
+    pub(super) const fn end(&mut self) {
+        self.since = None;
+    }
+
+    /// Nothing has come yet. Ready when that lasted too long.
+    pub(super) fn poll_too_long(&mut self, cx: &mut Context<'_>) -> Poll<Stalled> {
+        let deadline = *self.since.get_or_insert_with(Instant::now) + self.limit;
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        loop {
+            ready!(alarm.as_mut().poll(cx));
+            if deadline <= Instant::now() {
+                return Poll::Ready(Stalled);
+            }
+            alarm.as_mut().reset(deadline);
         }
     }
 }

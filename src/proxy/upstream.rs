@@ -77,7 +77,7 @@ pub struct Upstream {
 impl Upstream {
     /// No connection is made yet.
     pub fn new(settings: Arc<UpstreamSettings>, clock: Clock) -> Self {
-        let pool = Pool::new(settings.target.clone());
+        let pool = Pool::new(settings.target.clone(), settings.timeout);
         Self { settings, pool, clock }
     }
 
