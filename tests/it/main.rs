@@ -8,3 +8,4 @@ mod architecture;
 mod clients;
 mod hostile;
 mod parts;
+mod relay;
