@@ -124,23 +124,23 @@ impl Silence {
 
 /// The body of a client's request, less its trailers: they would travel past every check of the header fields.
 ///
-/// When it is dropped before its end, the rest is still read and thrown away, within limits, so that the client gets to
-/// read its answer and the connection ends in peace: a reset makes twine send the upload again, five times.
+/// When it is dropped before its end, the rest is still read and thrown away, for a while, so that the client gets to
+/// read its answer and the connection ends in peace: a reset makes twine send the upload again, five times. What is
+/// refused for its size is read as well; it costs less than the same bytes five times.
 pub struct Arriving {
     body: Option<Incoming>,
     progress: Progress,
     /// The client waits for `100 Continue`, which reading the body would send.
     waits: bool,
-    drain_limit: u64,
 }
 
 impl Arriving {
     /// For how long the rest of a refused upload is read.
     const DRAIN_TIME: Duration = Duration::from_secs(60);
 
-    /// `drain_limit` is how many bytes are read after the answer.
-    pub fn new(body: Incoming, expects_continue: bool, drain_limit: u64) -> Self {
-        Self { body: Some(body), progress: Progress::start(), waits: expects_continue, drain_limit }
+    /// `expects_continue` is whether the client sends the body only after it has been told to.
+    pub fn new(body: Incoming, expects_continue: bool) -> Self {
+        Self { body: Some(body), progress: Progress::start(), waits: expects_continue }
     }
 
     /// Tells when something last arrived.
@@ -205,18 +205,13 @@ impl Drop for Arriving {
         let Some(body) = self.body.take().filter(|body| !body.is_end_stream() && !self.waits) else { return };
         // Outside a runtime the gateway is ending, and the connection with it.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(timeout(Self::DRAIN_TIME, drain(body, self.drain_limit)));
+            runtime.spawn(timeout(Self::DRAIN_TIME, drain(body)));
         }
     }
 }
 
-async fn drain(mut body: Incoming, limit: u64) {
-    let mut left = limit;
-    while let Some(Ok(frame)) = body.frame().await {
-        let size = frame.data_ref().map_or(0, Bytes::len) as u64;
-        let Some(rest) = left.checked_sub(size) else { return };
-        left = rest;
-    }
+async fn drain(mut body: Incoming) {
+    while let Some(Ok(_)) = body.frame().await {}
 }
 
 #[cfg(test)]
