@@ -20,6 +20,7 @@ use crate::support::raw::{Answer, Form, Raw, basic};
 use crate::support::recorder::{Recorded, Recorder};
 use crate::support::sha256;
 use crate::support::stage::Stage;
+pub use crafted::noise;
 use crafted::{Crafted, End, Framing, accepted, own, refused, up};
 
 /// What the token of these tests covers: two projects, any version.
@@ -146,7 +147,7 @@ fn change_nothing(scene: &Scene) {
         let answer = scene.send(&crafted);
         problem(&crafted, answer.as_ref()).map(|problem| format!("{id}: {problem}"))
     });
-    none_of(problems.collect());
+    none_of(&problems.collect::<Vec<_>>());
     assert_eq!((scene.stored)(), before);
     // The token was good all the time.
     let answer = scene.send(&Crafted::form(&up(&own()))).unwrap();
@@ -165,7 +166,7 @@ fn no_byte_of_a_crafted_upload_reaches_the_index() {
         let reached = (!silent).then(|| format!("it reached the index\n{}", shown(&crafted)));
         reached.or_else(|| problem(&crafted, answer.as_ref())).map(|problem| format!("{id}: {problem}"))
     });
-    none_of(problems.collect());
+    none_of(&problems.collect::<Vec<_>>());
     let answer = scene.send(&Crafted::form(&up(&own()))).unwrap();
     assert_eq!((answer.status, recorder.requests().len()), (200, 1), "{answer}");
 }
@@ -207,7 +208,7 @@ fn what_reaches_the_index_is_what_the_audit_says() {
         assert_eq!(requests.len(), nth + 1, "{id}");
         let arrived = Arrived::read(&requests[nth]);
         assert_eq!(
-            (arrived.file_name.as_str(), &arrived.bytes == &package.bytes),
+            (arrived.file_name.as_str(), arrived.bytes == package.bytes),
             (package.file_name.as_str(), true),
             "{id}"
         );
@@ -225,7 +226,7 @@ fn what_is_damaged_at_random_is_refused_or_still_the_same_upload() {
         let answer = scene.send(&crafted);
         let requests = recorder.requests();
         if requests.len() == arrived {
-            none_of(problem(&crafted, answer.as_ref()).into_iter().collect());
+            none_of(problem(&crafted, answer.as_ref()).as_slice());
             continue;
         }
         let upload = Arrived::read(&requests[arrived]);
@@ -312,7 +313,7 @@ fn open_nothing(scene: &Scene, requests: &[(String, Crafted)]) {
         let refused = (400..500).contains(&answer.status) && answer.status != 409;
         (!refused).then(|| format!("{line}: {answer}"))
     });
-    none_of(problems.collect());
+    none_of(&problems.collect::<Vec<_>>());
     assert_eq!((scene.stored)(), before);
 }
 
@@ -578,7 +579,7 @@ fn problem(crafted: &Crafted, answer: Option<&Answer>) -> Option<String> {
 }
 
 #[track_caller]
-fn none_of(problems: Vec<String>) {
+fn none_of(problems: &[String]) {
     assert!(problems.is_empty(), "{} problems:\n\n{}", problems.len(), problems.join("\n\n"));
 }
 

@@ -7,5 +7,6 @@ mod support;
 mod architecture;
 mod clients;
 mod hostile;
+mod limits;
 mod parts;
 mod relay;

@@ -193,6 +193,11 @@ impl Gateway {
         self.directory.path().join("indexgate.toml")
     }
 
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.server.id()
+    }
+
     /// The process, for signals and its log.
     pub fn server(&mut self) -> &mut Server {
         &mut self.server
