@@ -41,6 +41,16 @@ impl UpstreamCredential {
         value.set_sensitive(true);
         Some(Self::Field(name, value))
     }
+
+    /// The field in which the upstream believes whatever the gateway says. No client may say it. (A field that carries
+    /// a secret is another matter: whoever knows one may show it.)
+    pub(super) fn believed_field(&self) -> Option<&HeaderName> {
+        const SECRETS: [&str; 5] = ["authorization", "cookie", "x-api-key", "x-auth-token", "x-devpi-auth"];
+        match self {
+            Self::Field(name, _) if !SECRETS.contains(&name.as_str()) => Some(name),
+            Self::Field(..) | Self::Nothing | Self::DevpiLogin(_) => None,
+        }
+    }
 }
 
 /// A devpi user whose password is exchanged for a login token, because checking the password costs devpi about 160 ms

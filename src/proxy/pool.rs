@@ -1,11 +1,10 @@
 //! Connections to one upstream, of one serving thread. Nothing here is shared between threads.
 
 use std::cell::RefCell;
-use std::future::Future as _;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,11 +16,11 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
 use super::UpstreamError;
-use super::body::{Body, BoxError};
+use super::body::{Body, BoxError, Silence};
 
 /// Where an upstream listens.
 #[derive(Clone, Debug)]
@@ -38,8 +37,8 @@ pub struct Target {
 #[derive(Debug)]
 pub struct Pool {
     target: Target,
-    /// How long the upstream may be silent in the middle of an answer.
-    patience: Duration,
+    /// How long an answer may fall silent.
+    silence: Duration,
     idle: RefCell<Vec<Idle>>,
 }
 
@@ -59,8 +58,8 @@ impl Pool {
     const READ_BUFFER: usize = 256 * 1024;
 
     /// No connection yet.
-    pub fn new(target: Target, patience: Duration) -> Rc<Self> {
-        Rc::new(Self { target, patience, idle: RefCell::default() })
+    pub fn new(target: Target, silence: Duration) -> Rc<Self> {
+        Rc::new(Self { target, silence, idle: RefCell::default() })
     }
 
     /// Sends a request and waits for the head of its answer.
@@ -71,7 +70,7 @@ impl Pool {
         if !is_repeatable(&request) {
             let mut sender = self.connect().await?;
             let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
-            return Ok(response.map(|body| answering(body, None, self.patience)));
+            return Ok(response.map(|body| answering(body, None, self.silence)));
         }
         while let Some(mut sender) = self.take_idle() {
             if let Ok(response) = sender.send_request(again(&request)).await {
@@ -86,7 +85,7 @@ impl Pool {
     /// The answer, and afterwards its connection back into the pool.
     fn keeping(self: &Rc<Self>, response: Response<Incoming>, sender: SendRequest<Body>) -> Response<Body> {
         let lease = Lease { pool: Rc::downgrade(self), sender };
-        response.map(|body| answering(body, Some(lease), self.patience))
+        response.map(|body| answering(body, Some(lease), self.silence))
     }
 
     fn take_idle(&self) -> Option<SendRequest<Body>> {
@@ -166,33 +165,21 @@ impl Lease {
     }
 }
 
-fn answering(body: Incoming, lease: Option<Lease>, patience: Duration) -> Body {
-    let mut answer = Answer { body, lease, patience, silence: None };
+fn answering(body: Incoming, lease: Option<Lease>, silence: Duration) -> Body {
+    let mut answer = Answer { body, lease, silence: Silence::new(silence) };
     answer.give_back_at_end();
     Body::new(answer)
 }
 
-/// The body of an upstream's answer. If the upstream breaks off or falls silent, the client's answer breaks off, too:
-/// never a clean end.
+/// The body of an upstream's answer. If the upstream breaks off or falls silent, so does the client's answer: never a
+/// clean end.
 struct Answer {
     body: Incoming,
     lease: Option<Lease>,
-    patience: Duration,
-    /// Runs while we wait for the upstream.
-    silence: Option<Pin<Box<Sleep>>>,
+    silence: Silence,
 }
 
 impl Answer {
-    /// Waits for the upstream's next bytes, as long as it is allowed to be silent.
-    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let patience = self.patience;
-        let silence = self.silence.get_or_insert_with(|| Box::pin(sleep(patience)));
-        silence
-            .as_mut()
-            .poll(cx)
-            .map(|()| Some(Err("the index fell silent in the middle of its answer".into())))
-    }
-
     fn give_back_at_end(&mut self) {
         if self.body.is_end_stream()
             && let Some(lease) = self.lease.take()
@@ -211,11 +198,12 @@ impl HttpBody for Answer {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         loop {
-            let Poll::Ready(next) = Pin::new(&mut self.body).poll_frame(cx) else {
-                return self.wait(cx);
+            let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
+                let stalled = ready!(self.silence.poll_too_long(cx));
+                return Poll::Ready(Some(Err(stalled.into())));
             };
-            self.silence = None;
-            match next {
+            self.silence.end();
+            match frame {
                 Some(Ok(frame)) if frame.is_trailers() => {}
                 Some(Ok(frame)) => return Poll::Ready(Some(Ok(frame))),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),

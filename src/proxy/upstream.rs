@@ -100,6 +100,9 @@ impl Upstream {
         *request.method_mut() = method;
         *request.uri_mut() = self.relay_target(uri)?;
         *request.headers_mut() = forwarded(received, &self.forwarding(received, caller));
+        if let Some(name) = self.settings.credential.believed_field() {
+            request.headers_mut().remove(name);
+        }
         let answer = self.send(request, progress).await?;
         let (mut head, body) = answer.into_parts();
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
@@ -242,11 +245,12 @@ impl Upstream {
 
     fn forwarding<'a>(&'a self, received: &'a HeaderMap, caller: &'a Caller) -> Forwarding<'a> {
         let settings = &*self.settings;
+        let public_host = received.get(HOST).unwrap_or(&settings.authority);
         let host = match settings.host {
-            HostHeader::Preserve => received.get(HOST).unwrap_or(&settings.authority),
+            HostHeader::Preserve => public_host,
             HostHeader::Upstream => &settings.authority,
         };
-        Forwarding { caller, public_base: &settings.public_base, host, kind: settings.kind }
+        Forwarding { caller, public_base: &settings.public_base, host, public_host, kind: settings.kind }
     }
 
     fn relay_target(&self, uri: &Uri) -> Result<Uri, UpstreamError> {

@@ -30,6 +30,7 @@ pub struct Setup {
     directory: TempDir,
     environment: Vec<(&'static str, String)>,
     top: String,
+    listen: String,
     tables: String,
 }
 
@@ -47,8 +48,8 @@ impl Setup {
     pub fn new(authority: &Arc<Authority>) -> Self {
         let directory = scratch_directory();
         fs::create_dir(directory.path().join("secrets")).expect("the directory is new");
-        let (top, tables) = (String::new(), String::new());
-        Self { authority: authority.clone(), directory, environment: Vec::new(), top, tables }
+        let [top, listen, tables] = std::array::from_fn(|_| String::new());
+        Self { authority: authority.clone(), directory, environment: Vec::new(), top, listen, tables }
     }
 
     /// Trusts `issuer` under this name.
@@ -115,6 +116,13 @@ impl Setup {
         self
     }
 
+    /// Adds keys to `[listen]`.
+    pub fn listen(mut self, toml: &str) -> Self {
+        self.listen.push_str(toml.trim_end());
+        self.listen.push('\n');
+        self
+    }
+
     /// Writes the file `secrets/{name}`, which only its owner can read.
     pub fn secret(self, name: &str, value: &str) -> Self {
         let path = self.directory.path().join("secrets").join(name);
@@ -160,7 +168,7 @@ impl Setup {
         let (certificate, key) = (self.authority.certificate_file(), self.authority.key_file());
         let tls = format!("{{ certificate_file = {}, key_file = {} }}", quoted(&certificate), quoted(&key));
         if !self.tables.contains("[listen]") {
-            let _ = writeln!(config, "[listen]\naddress = \"{address}\"\ntls = {tls}\n");
+            let _ = writeln!(config, "[listen]\naddress = \"{address}\"\ntls = {tls}\n{}", self.listen);
         }
         if !self.tables.contains("[audit]") {
             let _ =
@@ -212,6 +220,11 @@ impl Gateway {
     /// The configuration as written.
     pub fn config_file(&self) -> PathBuf {
         self.directory.path().join("indexgate.toml")
+    }
+
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.server.id()
     }
 
     /// The process, for signals and its log.
