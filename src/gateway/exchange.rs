@@ -83,6 +83,7 @@ impl Gateway {
         let decision = decide(&setup.rules, &claims, None, now);
         story.observed(decision.observed.clone());
         if decision.grants.is_empty() {
+            let decision = setup.reasons(decision, &claims, None, now);
             let why = why_no_token(&decision, &claims, setup.detail);
             return Err(ExchangeRefusal::InvalidPublisher(why));
         }

@@ -35,9 +35,11 @@ impl Gateway {
             version: upload.version().clone(),
         };
         let setup = &self.setup;
-        let decision = decide(&setup.rules, &identity.claims, Some(&asked), self.clock.now());
+        let now = self.clock.now();
+        let decision = decide(&setup.rules, &identity.claims, Some(&asked), now);
         story.observed(decision.observed.clone());
         let Some(permit) = decision.permit else {
+            let decision = setup.reasons(decision, &identity.claims, Some(&asked), now);
             return Err(Refusal::NotPermitted(why_no_upload(
                 &decision,
                 &identity.claims,
