@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::exchange::{BUSY, WIDGET, check_refused};
+use crate::exchange::{BUSY, IN_TIME, WIDGET, check_refused};
 use crate::support::claims::Claims;
 use crate::support::gateway::{AUDIENCE, Gateway, Setup};
 use crate::support::issuer::{Endpoint, Fault, Issuer};
@@ -47,7 +47,7 @@ fn check_unavailable(gateway: &Gateway, issuer: &Issuer) {
     let begun = Instant::now();
     let words = check_refused(&gateway.mint(&good_token(issuer)), 503, "temporarily-unavailable");
     assert!(words.starts_with("the keys of the token's issuer cannot be fetched; try again"), "{words}");
-    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < IN_TIME, "{:?}", begun.elapsed());
 }
 
 /// Waits until the gateway has asked for keys and taken or refused them: what its log says of it.
@@ -77,7 +77,7 @@ fn an_issuer_that_is_down_at_the_start_holds_up_only_its_own_jobs() {
         for _ in 0..10 {
             let begun = Instant::now();
             assert_eq!(gateway.mint(&good_token(healthy)).status, 200);
-            assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+            assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
         }
         for _ in 0..10 {
             check_unavailable(&gateway, down);

@@ -63,6 +63,8 @@ fn a_classic_credential_is_carried_byte_for_byte() {
             assert_eq!(authorization(&arrived[0].head), std::slice::from_ref(&value), "{shown}");
         }
     }
+    let twice = upload(&wheel()).header("Authorization", basic("bob", "pw"));
+    scene.refuses("two passwords", &twice.header("Authorization", basic("root", "pw")), 400);
     let own = upload(&wheel()).header("X-Devpi-Auth", "Ym9iOnDk").header("Cookie", "a=b; c=d");
     let (_, arrived) = scene.send(&own);
     assert_eq!(arrived[0].headers("x-devpi-auth"), ["Ym9iOnDk"]);
