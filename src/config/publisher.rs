@@ -8,7 +8,7 @@ use super::reader::{Table, Value};
 use super::upstream::NAME_FIX;
 use crate::clock::Timestamp;
 use crate::names::{ProjectName, PublisherName};
-use crate::oidc::RuleKey;
+use crate::oidc::{Form, Preset, RuleKey};
 use crate::policy::{
     Compare, Condition, Expected, Glob, JsonPattern, ProjectPattern, Publisher, Source, TextPattern,
     VersionTag,
@@ -17,33 +17,6 @@ use crate::proxy::IndexRoute;
 
 /// Rule keys of the contract that this version does not have yet.
 const TO_COME: [&str; 6] = ["job_workflow", "events", "dangerous_events", "protected", "versions", "mode"];
-
-/// Every rule key of every preset that is built: what a publisher of another issuer may write by mistake.
-const RULE_KEYS: [&str; 12] = [
-    "repository",
-    "repository_id",
-    "repository_owner_id",
-    "workflow",
-    "environment",
-    "ref",
-    "tag",
-    "branch",
-    "project_path",
-    "project_id",
-    "namespace_id",
-    "namespace_path",
-];
-
-/// Rule keys that say whose identity it is, not what it is doing.
-const IDENTIFYING: [&str; 7] = [
-    "repository",
-    "repository_id",
-    "repository_owner_id",
-    "project_path",
-    "project_id",
-    "namespace_id",
-    "namespace_path",
-];
 
 /// Reads one `[[publisher]]`.
 pub fn publisher(
@@ -60,8 +33,9 @@ pub fn publisher(
     let projects = table.require("projects", "projects = [\"billing-core\"]").map(|list| projects(&list));
     let expires = table.get("expires").map(|date| expiry(&date));
     let claims = table.get("claims");
+    // The keys of every preset, so that one of another issuer is told from one that does not exist.
     let keys: Vec<(&'static str, Value<'_>)> =
-        RULE_KEYS.into_iter().filter_map(|key| Some((key, table.get(key)?))).collect();
+        rule_keys().filter_map(|key| Some((key, table.get(key)?))).collect();
     let issuer = issuer?;
 
     let mut conditions: Vec<Condition> =
@@ -80,6 +54,10 @@ pub fn publisher(
         conditions,
         expires: expires.unwrap_or(Some(None))?,
     })
+}
+
+fn rule_keys() -> impl Iterator<Item = &'static str> {
+    Preset::publisher_keys().iter().copied().filter(|key| !TO_COME.contains(key))
 }
 
 fn projects(list: &Value<'_>) -> Vec<ProjectPattern> {
@@ -144,13 +122,8 @@ fn expiry(value: &Value<'_>) -> Option<Option<Timestamp>> {
 /// A rule key: what one fact of the identity must be.
 fn fact_condition(key: &'static str, value: &Value<'_>, issuer: &IssuerSettings) -> Option<Condition> {
     let Some(rule_key) = issuer.preset.rule_key(key) else {
-        let known: Vec<_> = issuer
-            .preset
-            .rule_keys
-            .iter()
-            .map(|known| known.key)
-            .filter(|key| RULE_KEYS.contains(key))
-            .collect();
+        let of_preset = issuer.preset.rule_keys.iter().map(|known| known.key);
+        let known: Vec<_> = of_preset.filter(|known| rule_keys().any(|key| key == *known)).collect();
         let known = if known.is_empty() { "claims = { … }".to_owned() } else { known.join(", ") };
         value.problem(
             format!("identities of issuer `{}` (preset {}) have no `{key}`", issuer.name, issuer.preset.name),
@@ -165,7 +138,7 @@ fn fact_condition(key: &'static str, value: &Value<'_>, issuer: &IssuerSettings)
         claim,
         source: Source::Fact,
         expected,
-        identifies: IDENTIFYING.contains(&key),
+        identifies: rule_key.identifies,
     })
 }
 
@@ -175,9 +148,10 @@ fn expected(rule_key: &RuleKey, value: &Value<'_>) -> Option<Expected> {
     {
         return Some(Expected::VersionTag(template));
     }
-    let pattern = |item: &Value<'_>| match rule_key.compare {
-        Compare::Id => id(item).map(TextPattern::Exact),
-        Compare::Exact | Compare::FoldCase => text_pattern(item),
+    let pattern = |item: &Value<'_>| match rule_key.form {
+        Form::Number => id(item).map(TextPattern::Exact),
+        Form::Text => text_pattern(item),
+        Form::WrittenOut | Form::Uuid | Form::BracedUuid => written_out(item, rule_key),
     };
     let items = value.items();
     let patterns: Vec<_> = items.iter().filter_map(pattern).collect();
@@ -200,6 +174,27 @@ fn id(value: &Value<'_>) -> Option<String> {
         return None;
     }
     Some(text)
+}
+
+/// A value that names who somebody is: never a pattern, and of the form that the provider's tokens have.
+fn written_out(value: &Value<'_>, rule_key: &RuleKey) -> Option<TextPattern> {
+    let (text, is_glob) = glob_text(value)?;
+    if is_glob {
+        value.problem(
+            format!("`{}` says whose identity it is, so it is never a pattern", rule_key.key),
+            format!("write the value out; a list may hold several: {} = [\"…\", \"…\"]", rule_key.key),
+        );
+        return None;
+    }
+    if !rule_key.form.fits(text) {
+        let form = rule_key.form.name();
+        value.problem(
+            format!("`{text}` is no {form}, so no token matches it"),
+            format!("write it as it stands in the claim `{}`", rule_key.claim),
+        );
+        return None;
+    }
+    Some(TextPattern::Exact(text.to_owned()))
 }
 
 fn text_pattern(value: &Value<'_>) -> Option<TextPattern> {
@@ -242,14 +237,13 @@ fn no_wildcard(value: &Value<'_>, text: &str) -> Option<()> {
 }
 
 fn check_required(table: &Table<'_>, keys: &[(&'static str, Value<'_>)], issuer: &IssuerSettings) {
-    for required in issuer.preset.required_rule_keys {
-        if !keys.iter().any(|(key, _)| key == required) {
+    for any_of in issuer.preset.required_rule_keys {
+        if !keys.iter().any(|(key, _)| any_of.contains(key)) {
+            let names: Vec<_> = any_of.iter().map(|key| format!("`{key}`")).collect();
+            let preset = issuer.preset.name;
             table.problem(
-                format!(
-                    "`{required}` is missing; every publisher of a {} issuer needs it",
-                    issuer.preset.name
-                ),
-                format!("add {required} = \"…\""),
+                format!("{} is missing; every publisher of a {preset} issuer needs it", names.join(" or ")),
+                format!("add {} = \"…\"", any_of.join(" = \"…\" or ")),
             );
         }
     }
@@ -311,10 +305,10 @@ fn claim_condition(name: &str, value: &Value<'_>, issuer: &IssuerSettings) -> Op
     if issuer.preset.never_matched.contains(&name) {
         value.problem(
             format!(
-                "`sub` is not compared for {} issuers: its form differs between repositories",
+                "`sub` is not compared for {} issuers: its form differs between runs, or people may shape it",
                 issuer.preset.name
             ),
-            "pin the repository and its ids instead",
+            "pin the repository or the project and its ids instead",
         );
         return None;
     }

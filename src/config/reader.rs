@@ -192,6 +192,15 @@ impl<'a> Value<'a> {
         number
     }
 
+    /// True or false.
+    pub fn boolean(&self) -> Option<bool> {
+        let boolean = self.raw().as_bool();
+        if boolean.is_none() {
+            self.problem("true or false is expected here", "write true or false without quotes");
+        }
+        boolean
+    }
+
     /// A duration within bounds: `"15m"`, `"10s"`, `"6h"`.
     pub fn duration(&self, least: Duration, most: Duration) -> Option<Duration> {
         let text = self.text()?;

@@ -175,7 +175,6 @@ fn a_key_that_is_not_built_yet_is_refused_and_never_ignored() {
         &whole().replace("preset = \"github\"", "preset = \"github\"\nrequire = { repository_owner_id = 1 }"),
         &["`require`", not_yet],
     );
-    check(&whole().replace("preset = \"github\"", "preset = \"buildkite\""), &["`buildkite`", not_yet]);
     check(&whole().replace("kind = \"devpi\"", "kind = \"nexus\""), &[not_yet]);
     check(&whole().replace("upload_path", "passwords = \"refuse\"\nupload_path"), &["passwords", not_yet]);
     check(&with_publisher("[[project]]\nname = \"x\""), &["`project`", not_yet]);
