@@ -4,6 +4,7 @@
 mod claims;
 mod generic;
 mod github;
+mod github_enterprise_server;
 mod gitlab;
 mod problem;
 mod revision;
@@ -98,8 +99,9 @@ impl Preset {
     }
 
     /// Every preset.
-    pub const ALL: [&'static Self; 3] = [
+    pub const ALL: [&'static Self; 4] = [
         &github::PRESET,
+        &github_enterprise_server::PRESET,
         &gitlab::PRESET,
         &generic::PRESET,
     ];
