@@ -6,6 +6,7 @@ mod generic;
 mod github;
 mod github_enterprise_server;
 mod gitlab;
+mod google;
 mod problem;
 mod revision;
 mod rule_key;
@@ -99,10 +100,11 @@ impl Preset {
     }
 
     /// Every preset.
-    pub const ALL: [&'static Self; 4] = [
+    pub const ALL: [&'static Self; 5] = [
         &github::PRESET,
         &github_enterprise_server::PRESET,
         &gitlab::PRESET,
+        &google::PRESET,
         &generic::PRESET,
     ];
 
