@@ -1,6 +1,7 @@
 //! What each kind of issuer calls things: presets. A preset is data, in one small file each; it knows which claims
 //! there are, which must be there, and what the rule keys of a publisher are compared with.
 
+mod activestate;
 mod claims;
 mod generic;
 mod github;
@@ -100,11 +101,12 @@ impl Preset {
     }
 
     /// Every preset.
-    pub const ALL: [&'static Self; 5] = [
+    pub const ALL: [&'static Self; 6] = [
         &github::PRESET,
         &github_enterprise_server::PRESET,
         &gitlab::PRESET,
         &google::PRESET,
+        &activestate::PRESET,
         &generic::PRESET,
     ];
 
