@@ -2,6 +2,7 @@
 //! there are, which must be there, and what the rule keys of a publisher are compared with.
 
 mod activestate;
+mod circleci;
 mod claims;
 mod generic;
 mod github;
@@ -101,12 +102,13 @@ impl Preset {
     }
 
     /// Every preset.
-    pub const ALL: [&'static Self; 6] = [
+    pub const ALL: [&'static Self; 7] = [
         &github::PRESET,
         &github_enterprise_server::PRESET,
         &gitlab::PRESET,
         &google::PRESET,
         &activestate::PRESET,
+        &circleci::PRESET,
         &generic::PRESET,
     ];
 
