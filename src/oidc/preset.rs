@@ -2,6 +2,7 @@
 //! there are, which must be there, and what the rule keys of a publisher are compared with.
 
 mod activestate;
+mod buildkite;
 mod circleci;
 mod claims;
 mod generic;
@@ -102,13 +103,14 @@ impl Preset {
     }
 
     /// Every preset.
-    pub const ALL: [&'static Self; 7] = [
+    pub const ALL: [&'static Self; 8] = [
         &github::PRESET,
         &github_enterprise_server::PRESET,
         &gitlab::PRESET,
         &google::PRESET,
         &activestate::PRESET,
         &circleci::PRESET,
+        &buildkite::PRESET,
         &generic::PRESET,
     ];
 
