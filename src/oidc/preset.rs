@@ -2,6 +2,7 @@
 //! there are, which must be there, and what the rule keys of a publisher are compared with.
 
 mod activestate;
+mod azure_devops;
 mod buildkite;
 mod circleci;
 mod claims;
@@ -103,7 +104,7 @@ impl Preset {
     }
 
     /// Every preset.
-    pub const ALL: [&'static Self; 8] = [
+    pub const ALL: [&'static Self; 9] = [
         &github::PRESET,
         &github_enterprise_server::PRESET,
         &gitlab::PRESET,
@@ -111,6 +112,7 @@ impl Preset {
         &activestate::PRESET,
         &circleci::PRESET,
         &buildkite::PRESET,
+        &azure_devops::PRESET,
         &generic::PRESET,
     ];
 
