@@ -3,6 +3,7 @@
 
 mod activestate;
 mod azure_devops;
+mod bitbucket;
 mod buildkite;
 mod circleci;
 mod claims;
@@ -104,7 +105,7 @@ impl Preset {
     }
 
     /// Every preset.
-    pub const ALL: [&'static Self; 9] = [
+    pub const ALL: [&'static Self; 10] = [
         &github::PRESET,
         &github_enterprise_server::PRESET,
         &gitlab::PRESET,
@@ -113,6 +114,7 @@ impl Preset {
         &circleci::PRESET,
         &buildkite::PRESET,
         &azure_devops::PRESET,
+        &bitbucket::PRESET,
         &generic::PRESET,
     ];
 
