@@ -7,6 +7,7 @@ mod bitbucket;
 mod buildkite;
 mod circleci;
 mod claims;
+mod forgejo;
 mod generic;
 mod github;
 mod github_enterprise_server;
@@ -105,7 +106,7 @@ impl Preset {
     }
 
     /// Every preset.
-    pub const ALL: [&'static Self; 10] = [
+    pub const ALL: [&'static Self; 11] = [
         &github::PRESET,
         &github_enterprise_server::PRESET,
         &gitlab::PRESET,
@@ -115,6 +116,7 @@ impl Preset {
         &buildkite::PRESET,
         &azure_devops::PRESET,
         &bitbucket::PRESET,
+        &forgejo::PRESET,
         &generic::PRESET,
     ];
 
