@@ -13,6 +13,7 @@ mod github;
 mod github_enterprise_server;
 mod gitlab;
 mod google;
+mod jenkins;
 mod problem;
 mod revision;
 mod rule_key;
@@ -106,7 +107,7 @@ impl Preset {
     }
 
     /// Every preset.
-    pub const ALL: [&'static Self; 11] = [
+    pub const ALL: [&'static Self; 12] = [
         &github::PRESET,
         &github_enterprise_server::PRESET,
         &gitlab::PRESET,
@@ -117,6 +118,7 @@ impl Preset {
         &azure_devops::PRESET,
         &bitbucket::PRESET,
         &forgejo::PRESET,
+        &jenkins::PRESET,
         &generic::PRESET,
     ];
 
