@@ -14,6 +14,7 @@ mod github_enterprise_server;
 mod gitlab;
 mod google;
 mod jenkins;
+mod kubernetes;
 mod problem;
 mod revision;
 mod rule_key;
@@ -107,7 +108,7 @@ impl Preset {
     }
 
     /// Every preset.
-    pub const ALL: [&'static Self; 12] = [
+    pub const ALL: [&'static Self; 13] = [
         &github::PRESET,
         &github_enterprise_server::PRESET,
         &gitlab::PRESET,
@@ -119,6 +120,7 @@ impl Preset {
         &bitbucket::PRESET,
         &forgejo::PRESET,
         &jenkins::PRESET,
+        &kubernetes::PRESET,
         &generic::PRESET,
     ];
 
