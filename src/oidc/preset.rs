@@ -18,6 +18,7 @@ mod kubernetes;
 mod problem;
 mod revision;
 mod rule_key;
+mod semaphore;
 mod workflow;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -108,7 +109,7 @@ impl Preset {
     }
 
     /// Every preset.
-    pub const ALL: [&'static Self; 13] = [
+    pub const ALL: [&'static Self; 14] = [
         &github::PRESET,
         &github_enterprise_server::PRESET,
         &gitlab::PRESET,
@@ -121,6 +122,7 @@ impl Preset {
         &forgejo::PRESET,
         &jenkins::PRESET,
         &kubernetes::PRESET,
+        &semaphore::PRESET,
         &generic::PRESET,
     ];
 
