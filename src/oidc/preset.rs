@@ -7,6 +7,7 @@ mod bitbucket;
 mod buildkite;
 mod circleci;
 mod claims;
+mod codefresh;
 mod forgejo;
 mod generic;
 mod github;
@@ -109,7 +110,7 @@ impl Preset {
     }
 
     /// Every preset.
-    pub const ALL: [&'static Self; 14] = [
+    pub const ALL: [&'static Self; 15] = [
         &github::PRESET,
         &github_enterprise_server::PRESET,
         &gitlab::PRESET,
@@ -123,6 +124,7 @@ impl Preset {
         &jenkins::PRESET,
         &kubernetes::PRESET,
         &semaphore::PRESET,
+        &codefresh::PRESET,
         &generic::PRESET,
     ];
 
