@@ -22,6 +22,9 @@ mod rule_key;
 mod semaphore;
 mod workflow;
 
+#[cfg(test)]
+mod suite;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 use std::time::Duration;
