@@ -1,5 +1,5 @@
-//! ActiveState. Claims: <https://docs.pypi.org/trusted-publishers/adding-a-publisher/#activestate>, and PyPI's model
-//! of them: <https://github.com/pypi/warehouse/blob/main/warehouse/oidc/models/activestate.py>.
+//! ActiveState. Claims, as PyPI's model reads them:
+//! <https://github.com/pypi/warehouse/blob/main/warehouse/oidc/models/activestate.py>.
 
 use super::claims::Claims;
 use super::{ClaimProblem, Facts, HOUR, Preset, RS256, facts_of, name};
