@@ -7,6 +7,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::*;
+use crate::clock::{Clock, Timestamp};
 use crate::names::IssuerName;
 use crate::observe::audit::Destination;
 use crate::policy::Detail;
@@ -330,6 +331,21 @@ fn tokens_that_are_not_made_for_the_gateway_are_taken_only_on_request() {
         "https://github.com/acme"
     );
     assert_eq!(audience(&whole()), None);
+}
+
+#[test]
+fn a_serving_issuer_expects_its_own_audience_or_that_of_the_gateway() {
+    let folder = folder();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let expected = |text: &str| {
+        let settings = load_text(folder.path(), text).unwrap();
+        let clock = Clock::still(Timestamp(1_767_225_600));
+        let setup = settings.start(&clock, runtime.handle()).unwrap();
+        setup.issuers[0].expected(&setup.audience).audience.to_owned()
+    };
+    let azure = of_preset("azure-devops", &format!("{AZURE_URL}fixed_audience = true"), AZURE_PIPELINE);
+    assert_eq!(expected(&azure), "api://AzureADTokenExchange");
+    assert_eq!(expected(&whole()), "pypi.corp.example");
 }
 
 #[test]

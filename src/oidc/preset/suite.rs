@@ -409,6 +409,9 @@ fn a_pull_request_is_no_branch_and_no_default_event() {
     let request = semaphore.with(&semaphore.other["event"]).unwrap();
     assert_eq!((request.fact("tag"), request.fact("branch")), (None, None));
     assert!(!semaphore.preset.default_events.contains(&request.fact("event").unwrap()));
+    let disguised =
+        json!({"ref_type": "pull-request", "ref": "refs/heads/main", "branch": "main", "tag": ""});
+    assert_eq!(semaphore.with(&disguised).unwrap().fact("branch"), None);
     for job in ["debug_job", "project_debug_job", ""] {
         semaphore.refused(&semaphore.claims(&json!({"job_type": job})), "job_type");
     }
