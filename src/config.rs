@@ -4,12 +4,15 @@ mod implied;
 mod issuer;
 mod load;
 mod named;
+mod pattern;
 mod problem;
 mod project;
 mod publisher;
 mod reader;
 mod secrets;
 mod settings;
+mod soundness;
+mod started;
 mod upstream;
 
 #[cfg(test)]

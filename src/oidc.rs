@@ -33,7 +33,7 @@ pub use fetch::{Discovery, FetchError, fetch_keys};
 pub use identify::{IdentifyError, identify};
 pub use jwks::{BadKeySet, KeySet, SkippedKey};
 pub use keys::{IssuerKeys, KeySource, KeyStore, KeysUnavailable};
-pub use preset::{ClaimProblem, OwnerPin, Preset, RuleKey};
+pub use preset::{ClaimProblem, FixedAudience, Form, OwnerPin, Preset, RuleKey};
 pub use unverified::Unverified;
 pub use url::{BadUrl, HttpsUrl};
 pub use verify::{Expected, IdentityToken, verify};

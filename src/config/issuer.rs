@@ -9,7 +9,7 @@ use super::reader::{Table, Value};
 use super::secrets;
 use super::upstream::{NAME_FIX, roots, system_roots};
 use crate::names::IssuerName;
-use crate::oidc::{Algorithm, Discovery, HttpsUrl, IssuerKeys, KeySet, KeySource, Preset};
+use crate::oidc::{Algorithm, Discovery, FixedAudience, HttpsUrl, IssuerKeys, KeySet, KeySource, Preset};
 
 /// One `[[issuer]]` as it was written; its keys are not fetched yet.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub struct IssuerSettings {
     pub url: String,
     /// What it calls things.
     pub preset: &'static Preset,
+    /// The `aud` of its tokens, if that is not the gateway's own.
+    pub audience: Option<String>,
     /// What it signs with.
     pub algorithms: Vec<Algorithm>,
     /// The longest life of its tokens.
@@ -32,31 +34,13 @@ pub struct IssuerSettings {
     pub implied: Implied,
 }
 
-/// Presets of the contract that this version does not have yet.
-const PRESETS_TO_COME: [&str; 12] = [
-    "github-enterprise-server",
-    "google",
-    "activestate",
-    "circleci",
-    "buildkite",
-    "azure-devops",
-    "bitbucket",
-    "forgejo",
-    "jenkins",
-    "kubernetes",
-    "semaphore",
-    "codefresh",
-];
-
 /// Reads one `[[issuer]]`.
 pub fn issuer(table: &Table<'_>) -> Option<IssuerSettings> {
     let name: Option<IssuerName> =
         table.require("name", "name = \"github\"").and_then(|name| name.parsed(NAME_FIX));
     let preset = table.require("preset", "preset = \"github\"").and_then(|preset| preset_of(&preset));
     let url = match (table.get("url"), preset.and_then(|preset| preset.public_issuer)) {
-        (Some(url), _) => {
-            url.parsed::<HttpsUrl>("write the issuer's https URL exactly as its tokens spell it")
-        }
+        (Some(url), _) => issuer_url(&url, preset),
         (None, Some(public)) => public.parse().ok(),
         (None, None) if preset.is_none() => None,
         (None, None) => {
@@ -74,12 +58,14 @@ pub fn issuer(table: &Table<'_>) -> Option<IssuerSettings> {
         .map(|list| list.items().iter().filter_map(Value::text).map(str::to_owned).collect())
         .unwrap_or_default();
     check_identity_claims(table, preset, identity_claims, &identity);
+    let audience = audience(table, url.as_ref(), preset);
     let source = keys(table, url.as_ref(), preset);
     let require = table.get("require");
     let (name, preset) = (name?, preset?);
     let require = require.map(|value| implied::require(&value, preset)).unwrap_or_default();
     Some(IssuerSettings {
         url: url?.as_str().to_owned(),
+        audience,
         algorithms: algorithms.unwrap_or_else(|| preset.algorithms.to_vec()),
         max_lifetime: lifetime.unwrap_or(Some(preset.max_lifetime))?,
         identity_claims: identity,
@@ -94,16 +80,68 @@ fn preset_of(value: &Value<'_>) -> Option<&'static Preset> {
     let text = value.text()?;
     let preset = Preset::by_name(text);
     if preset.is_none() {
-        let built: Vec<_> = Preset::ALL.iter().map(|preset| format!("\"{}\"", preset.name)).collect();
-        let built = built.join(", ");
-        if PRESETS_TO_COME.contains(&text) {
-            let message = format!("preset `{text}` is not supported by this version of indexgate");
-            value.problem(message, format!("write \"generic\" and pin its claims; presets are {built}"));
-        } else {
-            value.problem(format!("there is no preset `{text}`"), format!("write one of {built}"));
-        }
+        let all: Vec<_> = Preset::ALL.iter().map(|preset| format!("\"{}\"", preset.name)).collect();
+        value.problem(format!("there is no preset `{text}`"), format!("write one of {}", all.join(", ")));
     }
     preset
+}
+
+/// The URL, if an issuer of this kind can have it. A wrong one would only show in tokens that are refused.
+fn issuer_url(value: &Value<'_>, preset: Option<&Preset>) -> Option<HttpsUrl> {
+    let url: HttpsUrl = value.parsed("write the issuer's https URL exactly as its tokens spell it")?;
+    if let Some(preset) = preset.filter(|preset| !preset.fits_issuer(url.as_str())) {
+        let forms: Vec<_> = preset.issuer_forms.iter().map(|form| format!("https://{form}")).collect();
+        value.problem(
+            format!("no {} issuer has the URL `{url}`", preset.name),
+            format!(
+                "write `iss` as it stands in a token, without a slash at the end: {}",
+                forms.join(" or ")
+            ),
+        );
+        return None;
+    }
+    Some(url)
+}
+
+/// The audience of tokens that are not made for this gateway alone. Whoever else is given such a token can use it
+/// here, so the configuration must say that this is accepted.
+fn audience(table: &Table<'_>, url: Option<&HttpsUrl>, preset: Option<&Preset>) -> Option<String> {
+    let preset = preset?;
+    let fixed = preset.fixed_audience(url.map_or("", HttpsUrl::as_str));
+    let accepted = table.get("fixed_audience").map(|value| value.boolean());
+    let audience = table.get("audience");
+    match (accepted, audience, fixed) {
+        (Some(None), ..) => None,
+        (Some(Some(true)), Some(audience), _) => audience.text().map(str::to_owned),
+        (Some(Some(true)), None, Some(fixed)) => Some(fixed),
+        (Some(Some(true)), None, None) => {
+            table.problem(
+                "`fixed_audience` is true, but the audience does not stand here",
+                "add audience = \"…\" as the tokens spell `aud`, or remove `fixed_audience`",
+            );
+            None
+        }
+        (_, Some(audience), _) => {
+            audience.problem(
+                "such tokens are not made for this gateway: whoever else is given one can use it here",
+                "remove the key, so that jobs ask for the gateway's audience; or add fixed_audience = true if you \
+                 accept that",
+            );
+            None
+        }
+        (Some(Some(false)), None, _) if preset.fixed_audience == Some(FixedAudience::IssuerUrl) => None,
+        (_, None, Some(fixed)) => {
+            table.problem(
+                format!(
+                    "jobs cannot choose the audience of these tokens; it is `{fixed}` for everybody, so whoever \
+                     else is given one can use it here"
+                ),
+                "add fixed_audience = true if you accept that",
+            );
+            None
+        }
+        (_, None, None) => None,
+    }
 }
 
 fn algorithm(value: &Value<'_>) -> Option<Algorithm> {

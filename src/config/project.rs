@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::named::Named;
-use super::publisher::{moment, project};
+use super::pattern::{moment, project};
 use super::reader::{Table, Value};
 use super::upstream::PASSWORDS;
 use crate::names::PublisherName;

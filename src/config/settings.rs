@@ -365,6 +365,7 @@ impl Settings {
             keys: KeyStore::spawn(settings.keys, clock.clone(), background),
             name: settings.name,
             url: settings.url,
+            audience: settings.audience,
             preset: settings.preset,
             algorithms: settings.algorithms,
             max_lifetime: settings.max_lifetime,

@@ -7,6 +7,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::*;
+use crate::clock::{Clock, Timestamp};
 use crate::names::IssuerName;
 use crate::observe::audit::Destination;
 use crate::policy::Detail;
@@ -161,7 +162,6 @@ upload_path = "root/prod"
 fn a_key_that_is_not_built_yet_is_refused_and_never_ignored() {
     let not_yet = "is not supported by this version of indexgate";
     check(&whole().replace("[listen]", "[listen]\nadmin = \"127.0.0.1:9100\""), &["`admin`", not_yet]);
-    check(&whole().replace("preset = \"github\"", "preset = \"buildkite\""), &["`buildkite`", not_yet]);
     check(&whole().replace("kind = \"devpi\"", "kind = \"nexus\""), &[not_yet]);
     check(&with_publisher("[[test]]\nname = \"x\""), &["`test`", not_yet]);
     check(&with_publisher("[store]\nurl = \"postgres://db/x\""), &["PostgreSQL", not_yet]);
@@ -274,6 +274,121 @@ fn a_generic_issuer_names_what_tells_its_identities_apart() {
     check(&generic(identity, &format!("{pinned}\nworkflow = \"x.yml\"")), &["have no `workflow`"]);
     check(&generic(&format!("{identity}\nalgorithms = [\"HS256\"]"), pinned), &["HS256"]);
     check(&generic(identity, pinned).replace("https://jenkins", "http://jenkins"), &["https"]);
+}
+
+/// A configuration with one issuer of a preset and one publisher of it.
+fn of_preset(preset: &str, issuer: &str, publisher: &str) -> String {
+    format!(
+        "{GENERAL}{INDEX}[[issuer]]\nname = \"ci\"\npreset = \"{preset}\"\n{issuer}\n\
+         [[publisher]]\nname = \"widget\"\nissuer = \"ci\"\nindex = \"prod\"\nprojects = [\"widget\"]\n{publisher}\n"
+    )
+}
+
+const AZURE_URL: &str = "url = \"https://vstoken.dev.azure.com/5c1f8e0a-3b7d-4a2e-9c41-6f0d2b8a7e13\"\n";
+const AZURE_PIPELINE: &str = "project_id = \"e2a7c9d4-5b16-4f83-8a02-1d9e6c3b7f50\"\npipeline_id = 17";
+
+#[test]
+fn tokens_that_are_not_made_for_the_gateway_are_taken_only_on_request() {
+    let azure = |lines: &str| of_preset("azure-devops", &format!("{AZURE_URL}{lines}"), AZURE_PIPELINE);
+    check(&azure(""), &["it is `api://AzureADTokenExchange` for everybody", "add fixed_audience = true"]);
+    check(&azure("fixed_audience = false"), &["it is `api://AzureADTokenExchange` for everybody"]);
+    check(&azure("audience = \"api://x\""), &["not made for this gateway", "add fixed_audience = true"]);
+    check(&azure("fixed_audience = \"yes\""), &["true or false is expected here"]);
+    let audience = |text: &str| loaded(text).issuers[0].audience.clone();
+    assert_eq!(audience(&azure("fixed_audience = true")).unwrap(), "api://AzureADTokenExchange");
+    assert_eq!(audience(&azure("fixed_audience = true\naudience = \"api://x\"")).unwrap(), "api://x");
+
+    let url = "url = \"https://acme.semaphoreci.com\"\n";
+    let project = "project_id = \"936a5312-a3b8-4921-8b3f-2cec8baac574\"";
+    let semaphore = |lines: &str| of_preset("semaphore", &format!("{url}{lines}"), project);
+    check(&semaphore(""), &["it is `https://acme.semaphoreci.com` for everybody"]);
+    assert_eq!(audience(&semaphore("fixed_audience = true")).unwrap(), "https://acme.semaphoreci.com");
+    assert_eq!(audience(&semaphore("fixed_audience = false")), None);
+
+    let github =
+        |lines: &str| whole().replace("preset = \"github\"", &format!("preset = \"github\"\n{lines}"));
+    check(&github("audience = \"pypi\""), &["not made for this gateway"]);
+    check(&github("fixed_audience = true"), &["the audience does not stand here"]);
+    assert_eq!(
+        audience(&github("fixed_audience = true\naudience = \"https://github.com/acme\"")).unwrap(),
+        "https://github.com/acme"
+    );
+    assert_eq!(audience(&whole()), None);
+}
+
+#[test]
+fn a_serving_issuer_expects_its_own_audience_or_that_of_the_gateway() {
+    let folder = folder();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let expected = |text: &str| {
+        let settings = load_text(folder.path(), text).unwrap();
+        let clock = Clock::still(Timestamp(1_767_225_600));
+        let setup = settings.start(&clock, runtime.handle()).unwrap();
+        setup.issuers[0].expected(&setup.audience).audience.to_owned()
+    };
+    let azure = of_preset("azure-devops", &format!("{AZURE_URL}fixed_audience = true"), AZURE_PIPELINE);
+    assert_eq!(expected(&azure), "api://AzureADTokenExchange");
+    assert_eq!(expected(&whole()), "pypi.corp.example");
+}
+
+#[test]
+fn an_issuer_url_has_the_form_of_its_provider() {
+    let publisher = "repository = \"acme/widget\"\nworkflow = \"release.yml\"";
+    let github = |url: &str| of_preset("github-enterprise-server", &format!("url = \"{url}\""), publisher);
+    loaded(&github("https://github.corp.example/_services/token"));
+    check(
+        &github("https://github.corp.example/_services/token/"),
+        &["no github-enterprise-server issuer has the URL", "https://*/_services/token", "without a slash"],
+    );
+    check(&github("https://token.actions.githubusercontent.com"), &["no github-enterprise-server issuer"]);
+    check(&of_preset("forgejo", "", publisher), &["`url` is missing"]);
+    check(
+        &of_preset("forgejo", "url = \"https://forgejo.corp.example\"", publisher),
+        &["https://*/api/actions"],
+    );
+}
+
+#[test]
+fn what_identifies_is_written_out_in_the_form_of_its_provider() {
+    let buildkite = |lines: &str| of_preset("buildkite", "", lines);
+    let organization = "organization_id = \"0184990a-477b-4fa8-9968-496074483c77\"\n";
+    loaded(&buildkite(&format!("{organization}pipeline = \"widget\"")));
+    loaded(&buildkite(&format!("{organization}pipeline = {{ glob = \"release-*\" }}")));
+    loaded(&buildkite(&format!("{organization}pipeline_id = \"0184990a-4782-42b5-afc1-16715b10b1a0\"")));
+    check(&buildkite(organization), &["`pipeline` or `pipeline_id` is missing"]);
+    check(&buildkite("pipeline = \"widget\""), &["`organization_id` is missing"]);
+    for (id, words) in [
+        ("\"acme-inc\"", "`acme-inc` is no UUID in lower case"),
+        ("\"0184990A-477B-4FA8-9968-496074483C77\"", "in lower case"),
+        ("{ glob = \"*\" }", "never a pattern"),
+        ("[\"0184990a-477b-4fa8-9968-496074483c77\", { glob = \"0*\" }]", "never a pattern"),
+        ("[]", "this list is empty"),
+        ("17", "a text is expected here"),
+    ] {
+        check(&buildkite(&format!("organization_id = {id}\npipeline = \"widget\"")), &[words]);
+    }
+    let google = |email: &str| of_preset("google", "", &format!("email = {email}"));
+    loaded(&google("\"publisher@acme-build.iam.gserviceaccount.com\""));
+    check(&google("{ glob = \"*@acme-build.iam.gserviceaccount.com\" }"), &["never a pattern"]);
+    check(&google("\"*@acme-build.iam.gserviceaccount.com\""), &["is no plain text"]);
+    let url = "url = \"https://api.bitbucket.org/2.0/workspaces/acme/pipelines-config/identity/oidc\"";
+    let bitbucket = |id: &str| of_preset("bitbucket", url, &format!("repository_uuid = \"{id}\""));
+    loaded(&bitbucket("{6b1f0c9e-2d4a-4e8b-9f37-0a5c8d1e2f34}"));
+    check(&bitbucket("6b1f0c9e-2d4a-4e8b-9f37-0a5c8d1e2f34"), &["in braces", "`repositoryUuid`"]);
+    check(
+        &google("\"a@b\"\nclaims = { sub = 1 }\nbranch = \"x\""),
+        &["have no `branch`", "use email, subject"],
+    );
+}
+
+#[test]
+fn forgejo_owners_are_pinned_as_those_of_github_are() {
+    let url = "url = \"https://forgejo.corp.example/api/actions\"";
+    let forgejo = |lines: &str| of_preset("forgejo", url, &format!("workflow = \"release.yml\"\n{lines}"));
+    loaded(&forgejo("repository = { glob = \"acme/*\" }\nrepository_owner_id = 12"));
+    check(&forgejo("repository = { glob = \"acme/*\" }"), &["needs `repository_owner_id`"]);
+    check(&forgejo("repository = { glob = \"*/x\" }\nrepository_owner_id = 12"), &["must be written out"]);
+    check(&forgejo("repository = \"acme\""), &["is no repository"]);
 }
 
 #[test]

@@ -60,6 +60,8 @@ pub struct Issuer {
     pub name: IssuerName,
     /// The `iss` of its tokens, exactly.
     pub url: String,
+    /// The `aud` of its tokens, if that is not the gateway's own.
+    pub audience: Option<String>,
     /// What it calls things.
     pub preset: &'static Preset,
     /// What it signs with.
@@ -73,11 +75,11 @@ pub struct Issuer {
 }
 
 impl Issuer {
-    /// What its tokens must say.
+    /// What its tokens must say, in a gateway of this audience.
     pub fn expected<'a>(&'a self, audience: &'a str) -> Expected<'a> {
         Expected {
             issuer_url: &self.url,
-            audience,
+            audience: self.audience.as_deref().unwrap_or(audience),
             audience_list_allowed: self.preset.audience_list,
             algorithms: &self.algorithms,
             max_lifetime: self.max_lifetime,

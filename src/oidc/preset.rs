@@ -1,25 +1,44 @@
 //! What each kind of issuer calls things: presets. A preset is data, in one small file each; it knows which claims
 //! there are, which must be there, and what the rule keys of a publisher are compared with.
 
+mod activestate;
+mod azure_devops;
+mod bitbucket;
+mod buildkite;
+mod circleci;
 mod claims;
+mod codefresh;
+mod forgejo;
 mod generic;
 mod github;
+mod github_enterprise_server;
 mod gitlab;
+mod google;
+mod jenkins;
+mod kubernetes;
 mod problem;
 mod revision;
+mod rule_key;
+mod semaphore;
 mod workflow;
 
+#[cfg(test)]
+mod suite;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
 use self::claims::Claims;
 pub use self::problem::ClaimProblem;
+pub use self::rule_key::{Form, RuleKey};
+use self::rule_key::{braced_uuid, exact, fold_case, fold_case_name, id, name, uuid};
 use super::algorithm::Algorithm;
 use super::verify::IdentityToken;
 use crate::names::IssuerName;
-use crate::policy::{Compare, VerifiedClaims};
+use crate::policy::{Compare, Glob, VerifiedClaims};
 
 /// A kind of issuer.
 #[derive(Debug)]
@@ -28,6 +47,8 @@ pub struct Preset {
     pub name: &'static str,
     /// Where the public instance is, if there is one.
     pub public_issuer: Option<&'static str>,
+    /// What stands behind `https://` in the issuer's URL, as globs; empty if that may be anything.
+    pub issuer_forms: &'static [&'static str],
     /// Hosts besides the issuer's that serve its keys.
     pub jwks_hosts: &'static [&'static str],
     /// What it signs with, unless configured otherwise.
@@ -36,6 +57,9 @@ pub struct Preset {
     pub max_lifetime: Duration,
     /// Whether `aud` may be a list of one.
     pub audience_list: bool,
+    /// The audience of all its tokens, if a job cannot ask for another one. Such a token is not made for us: whoever
+    /// else gets it can use it here. So the configuration must say that this is accepted.
+    pub fixed_audience: Option<FixedAudience>,
     /// Claims without which a token is refused.
     pub required_claims: &'static [&'static str],
     /// Other claims that are known, so that a new one can be noticed. A `*` at the end stands for any rest.
@@ -46,8 +70,8 @@ pub struct Preset {
     pub provenance: &'static [&'static str],
     /// The keys of a `[[publisher]]` that this preset understands.
     pub rule_keys: &'static [RuleKey],
-    /// The keys that every `[[publisher]]` must have.
-    pub required_rule_keys: &'static [&'static str],
+    /// The keys that every `[[publisher]]` must have: of each group at least one.
+    pub required_rule_keys: &'static [&'static [&'static str]],
     /// The rule key that needs another one beside it if it is a glob.
     pub owner_pin: Option<OwnerPin>,
     /// What may start a run, unless the publisher lists events itself: nothing that strangers can cause.
@@ -58,15 +82,13 @@ pub struct Preset {
     facts: fn(&Claims<'_>, issuer_url: &str) -> Result<Facts, ClaimProblem>,
 }
 
-/// One key of a `[[publisher]]`.
-#[derive(Clone, Copy, Debug)]
-pub struct RuleKey {
-    /// The TOML key, and the name of the fact it is compared with: `workflow`.
-    pub key: &'static str,
-    /// The claim it stands for, as messages name it: `workflow_ref`.
-    pub claim: &'static str,
-    /// How the two are compared.
-    pub compare: Compare,
+/// An audience that no job can choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FixedAudience {
+    /// This text.
+    Text(&'static str),
+    /// The issuer's own URL, unless it is new enough to let a job choose.
+    IssuerUrl,
 }
 
 /// Names of owners are given away again; their ids are not. So a glob over an owner's repositories needs the id.
@@ -91,7 +113,50 @@ impl Preset {
     }
 
     /// Every preset.
-    pub const ALL: [&'static Self; 3] = [&github::PRESET, &gitlab::PRESET, &generic::PRESET];
+    pub const ALL: [&'static Self; 15] = [
+        &github::PRESET,
+        &github_enterprise_server::PRESET,
+        &gitlab::PRESET,
+        &google::PRESET,
+        &activestate::PRESET,
+        &circleci::PRESET,
+        &buildkite::PRESET,
+        &azure_devops::PRESET,
+        &bitbucket::PRESET,
+        &forgejo::PRESET,
+        &jenkins::PRESET,
+        &kubernetes::PRESET,
+        &semaphore::PRESET,
+        &codefresh::PRESET,
+        &generic::PRESET,
+    ];
+
+    /// The keys that a `[[publisher]]` of one preset or another may have. Events are not among them: a publisher
+    /// lists those in `events`.
+    pub fn publisher_keys() -> &'static [&'static str] {
+        static KEYS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+            let all = Preset::ALL.iter().flat_map(|preset| preset.rule_keys).map(|rule_key| rule_key.key);
+            let distinct: BTreeSet<_> = all.filter(|key| *key != EVENT_KEY).collect();
+            distinct.into_iter().collect()
+        });
+        &KEYS
+    }
+
+    /// Whether an issuer of this kind can have this URL.
+    pub fn fits_issuer(&self, url: &str) -> bool {
+        let behind_scheme = url.strip_prefix("https://").unwrap_or_default();
+        let fits =
+            |form: &&str| form.parse::<Glob>().is_ok_and(|form| form.matches(behind_scheme, Compare::Exact));
+        self.issuer_forms.is_empty() || self.issuer_forms.iter().any(fits)
+    }
+
+    /// The audience of all tokens of an issuer of this kind, if jobs cannot choose it.
+    pub fn fixed_audience(&self, issuer_url: &str) -> Option<String> {
+        self.fixed_audience.map(|fixed| match fixed {
+            FixedAudience::Text(text) => text.to_owned(),
+            FixedAudience::IssuerUrl => issuer_url.to_owned(),
+        })
+    }
 
     /// Takes out of a verified token what rules and audit need: checks that the claims are there, are of the
     /// right type, and agree with each other. `keep` names further claims that rules look at.
@@ -162,16 +227,10 @@ impl Preset {
 /// The claims every JWT may have (RFC 7519 §4.1).
 const REGISTERED: &[&str] = &["iss", "sub", "aud", "exp", "nbf", "iat", "jti"];
 
-const fn exact(key: &'static str, claim: &'static str) -> RuleKey {
-    RuleKey { key, claim, compare: Compare::Exact }
-}
-
-const fn fold_case(key: &'static str, claim: &'static str) -> RuleKey {
-    RuleKey { key, claim, compare: Compare::FoldCase }
-}
-
-const fn id(key: &'static str, claim: &'static str) -> RuleKey {
-    RuleKey { key, claim, compare: Compare::Id }
+/// Facts from what a token states; what it does not state is no fact.
+fn facts_of<'a>(stated: impl IntoIterator<Item = (&'static str, Option<&'a str>)>) -> Facts {
+    let stated = stated.into_iter();
+    stated.filter_map(|(key, value)| Some((key.to_owned(), value?.to_owned()))).collect()
 }
 
 /// What most issuers sign with.
@@ -196,7 +255,13 @@ mod tests {
     fn what_a_preset_says_about_itself_fits_together() {
         for preset in Preset::ALL {
             let name = preset.name;
-            assert!(preset.required_rule_keys.iter().all(|key| preset.rule_key(key).is_some()), "{name}");
+            let mut required = preset.required_rule_keys.iter().copied().flatten();
+            assert!(
+                required.all(|key| preset
+                    .rule_key(key)
+                    .is_some_and(|key| key.identifies || key.key == "workflow")),
+                "{name}"
+            );
             let pins = preset.owner_pin.iter().flat_map(|pin| [pin.path_key, pin.id_key]);
             assert!(pins.into_iter().all(|key| preset.rule_key(key).is_some()), "{name}");
             assert_eq!(preset.event_key().is_some(), !preset.default_events.is_empty(), "{name}");

@@ -150,7 +150,8 @@ impl Forge {
         }))
     }
 
-    fn new(claims: &Value) -> Self {
+    /// A token with these claims.
+    pub(super) fn new(claims: &Value) -> Self {
         Self {
             header: object(&json!({"alg": "RS256", "typ": "JWT", "kid": "k1"})),
             header_text: None,

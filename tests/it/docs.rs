@@ -12,6 +12,7 @@ use http::HeaderMap;
 use http_body_util::BodyExt;
 use hyper::ext::ReasonPhrase;
 use indexgate::config::{ConfigError, Settings, load};
+use indexgate::oidc::Preset;
 use indexgate::proxy::{ExchangeRefusal, Refusal, UpstreamError, exchange_refused, refused};
 use indexgate::store::{Location, Store};
 use indexgate::token::{BadCredential, BadToken};
@@ -44,7 +45,8 @@ fn the_readme_quotes_the_minimal_configuration() {
 #[test]
 fn every_configuration_in_the_documentation_loads() {
     let full: Table = read("config/full.toml").parse().unwrap();
-    let known = keys_in_source();
+    let mut known = keys_in_source();
+    known.extend(Preset::publisher_keys().iter().map(|key| (*key).to_owned()));
     let mut seen = 0;
     for page in pages() {
         for block in blocks(&read(&page), "toml") {
@@ -188,8 +190,6 @@ fn keys_in_source() -> BTreeSet<String> {
     let asked =
         Regex::new(r#"(?:\.(?:get|require|tables)|\bduration|\bsection)\(\s*(?:table,\s*)?"([a-z_]+)""#)
             .unwrap();
-    let listed = Regex::new(r"const RULE_KEYS: [^=]*= \[([^\]]*)\]").unwrap();
-    let quoted = Regex::new(r#""([a-z_]+)""#).unwrap();
     let mut keys = BTreeSet::new();
     for entry in fs::read_dir(root().join("src/config")).unwrap() {
         let path = entry.unwrap().path();
@@ -198,10 +198,11 @@ fn keys_in_source() -> BTreeSet<String> {
         }
         let text = fs::read_to_string(path).unwrap();
         keys.extend(asked.captures_iter(&text).map(|found| found[1].to_owned()));
-        for list in listed.captures_iter(&text) {
-            keys.extend(quoted.captures_iter(&list[1]).map(|found| found[1].to_owned()));
-        }
     }
+    // The pages of the other providers show theirs.
+    let shown = ["github", "gitlab"].map(|name| Preset::by_name(name).unwrap());
+    let of_presets = shown.iter().flat_map(|preset| preset.rule_keys).map(|rule_key| rule_key.key);
+    keys.extend(of_presets.filter(|key| Preset::publisher_keys().contains(key)).map(str::to_owned));
     keys
 }
 

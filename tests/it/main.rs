@@ -13,5 +13,6 @@ mod keys;
 mod limits;
 mod parts;
 mod passwords;
+mod providers;
 mod relay;
 mod tokens;

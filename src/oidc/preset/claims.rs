@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::ClaimProblem;
+use super::rule_key::{Form, is_decimal};
 
 /// The claims of a token, as a preset reads them.
 pub(super) struct Claims<'a>(pub &'a Map<String, Value>);
@@ -31,12 +32,21 @@ impl<'a> Claims<'a> {
         }
     }
 
-    /// A text that may be absent; an empty one counts as absent.
+    /// A text that may be absent.
     pub(super) fn optional_text(&self, claim: &'static str) -> Result<Option<&'a str>, ClaimProblem> {
-        match self.text(claim) {
-            Ok("") | Err(ClaimProblem::Missing(_)) => Ok(None),
-            Ok(text) => Ok(Some(text)),
-            Err(problem) => Err(problem),
+        self.if_stated(claim, Self::text)
+    }
+
+    /// Reads a claim that may be absent; an empty text counts as absent.
+    pub(super) fn if_stated<T>(
+        &self,
+        claim: &'static str,
+        read: impl FnOnce(&Self, &'static str) -> Result<T, ClaimProblem>,
+    ) -> Result<Option<T>, ClaimProblem> {
+        match self.0.get(claim) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) if text.is_empty() => Ok(None),
+            Some(_) => read(self, claim).map(Some),
         }
     }
 
@@ -72,12 +82,76 @@ impl<'a> Claims<'a> {
 
     /// An id that may be absent.
     pub(super) fn optional_id(&self, claim: &'static str) -> Result<Option<String>, ClaimProblem> {
-        match self.id(claim) {
-            Ok(id) => Ok(Some(id)),
-            Err(ClaimProblem::Missing(_)) => Ok(None),
-            Err(problem) => Err(problem),
+        self.if_stated(claim, Self::id)
+    }
+
+    /// An id that is a UUID.
+    pub(super) fn uuid(&self, claim: &'static str) -> Result<&'a str, ClaimProblem> {
+        self.of_form(claim, Form::Uuid, "it is not a UUID")
+    }
+
+    /// An id that is a UUID in braces.
+    pub(super) fn braced_uuid(&self, claim: &'static str) -> Result<&'a str, ClaimProblem> {
+        self.of_form(claim, Form::BracedUuid, "it is not a UUID in braces")
+    }
+
+    fn of_form(&self, claim: &'static str, form: Form, why: &'static str) -> Result<&'a str, ClaimProblem> {
+        let text = self.name(claim)?;
+        if form.fits(text) { Ok(text) } else { Err(ClaimProblem::Unfit { claim, why }) }
+    }
+
+    /// A name that is part of a longer text in other claims: nothing in it may separate such parts.
+    pub(super) fn part(&self, claim: &'static str) -> Result<&'a str, ClaimProblem> {
+        let text = self.name(claim)?;
+        if text.contains([':', '/']) {
+            return Err(ClaimProblem::Unfit { claim, why: "it has a `:` or `/`" });
+        }
+        Ok(text)
+    }
+
+    /// A JSON boolean that must have this value; the text `"true"` is no boolean.
+    pub(super) fn must_be(
+        &self,
+        claim: &'static str,
+        expected: bool,
+        why: &'static str,
+    ) -> Result<(), ClaimProblem> {
+        match self.present(claim)? {
+            Value::Bool(value) if *value == expected => Ok(()),
+            _ => Err(ClaimProblem::Unfit { claim, why }),
         }
     }
+
+    /// Checks that `sub`, if it is of the form that begins with `scheme`, begins with `start` and ends there or goes
+    /// on with `separator`: what it restates must agree with the claims `other`. A `sub` of another form restates
+    /// nothing; some providers let people shape it.
+    pub(super) fn subject_restates(
+        &self,
+        scheme: &str,
+        start: &str,
+        separator: char,
+        other: &'static str,
+    ) -> Result<(), ClaimProblem> {
+        let Some(subject) = self.optional_text("sub")? else { return Ok(()) };
+        let rest = subject.strip_prefix(start);
+        let agrees = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(separator));
+        if agrees || !subject.starts_with(scheme) {
+            return Ok(());
+        }
+        let (got, stated) = (subject.to_owned(), start.to_owned());
+        Err(ClaimProblem::Disagrees { claim: "sub", got, other, stated })
+    }
+}
+
+/// Checks that two claims that state the same thing state it alike.
+pub(super) fn agree(
+    (claim, got): (&'static str, &str),
+    (other, stated): (&'static str, &str),
+) -> Result<(), ClaimProblem> {
+    if got == stated {
+        return Ok(());
+    }
+    Err(ClaimProblem::Disagrees { claim, got: got.to_owned(), other, stated: stated.to_owned() })
 }
 
 /// Strips `start` from a text, folding ASCII case.
@@ -90,11 +164,6 @@ pub(super) fn strip_prefix_folded<'a>(text: &'a str, start: &str) -> Option<&'a 
 pub(super) fn is_segment(segment: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     !matches!(segment, "" | "." | "..") && segment.bytes().all(plain)
-}
-
-fn is_decimal(text: &str) -> bool {
-    let digits = (1..=20).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
-    digits && (text == "0" || !text.starts_with('0'))
 }
 
 #[cfg(test)]

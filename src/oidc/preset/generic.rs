@@ -5,10 +5,12 @@ use super::{Facts, HOUR, Preset, RS256};
 pub(super) static PRESET: Preset = Preset {
     name: "generic",
     public_issuer: None,
+    issuer_forms: &[],
     jwks_hosts: &[],
     algorithms: RS256,
     max_lifetime: HOUR,
     audience_list: false,
+    fixed_audience: None,
     required_claims: &[],
     known_claims: &["*"],
     never_matched: &[],

@@ -5,13 +5,18 @@ use super::revision::Revision;
 use super::workflow::{FileClaim, is_yaml};
 use super::{ClaimProblem, EVENT_KEY, Facts, HOUR, OwnerPin, Preset, RS256, exact, fold_case, id};
 
-pub(super) static PRESET: Preset = Preset {
+pub(super) static PRESET: Preset = ACTIONS;
+
+/// What GitHub Actions says wherever it runs.
+pub(super) const ACTIONS: Preset = Preset {
     name: "github",
     public_issuer: Some("https://token.actions.githubusercontent.com"),
+    issuer_forms: &[],
     jwks_hosts: &[],
     algorithms: RS256,
     max_lifetime: HOUR,
     audience_list: false,
+    fixed_audience: None,
     required_claims: &[
         "repository",
         "repository_owner",
@@ -59,7 +64,7 @@ pub(super) static PRESET: Preset = Preset {
         "actor",
     ],
     rule_keys: &[
-        fold_case("repository", "repository"),
+        fold_case("repository", "repository").identifying(),
         id("repository_id", "repository_id"),
         id("repository_owner_id", "repository_owner_id"),
         exact("workflow", "workflow_ref"),
@@ -70,7 +75,7 @@ pub(super) static PRESET: Preset = Preset {
         exact("branch", "ref"),
         exact(EVENT_KEY, "event_name"),
     ],
-    required_rule_keys: &["repository", "workflow"],
+    required_rule_keys: &[&["repository"], &["workflow"]],
     owner_pin: Some(OwnerPin { path_key: "repository", id_key: "repository_owner_id" }),
     // Each needs write access. Not `deployment`: preview services create deployments of commits from forks.
     default_events: &["push", "release", "create", "workflow_dispatch", "repository_dispatch", "schedule"],
@@ -112,7 +117,7 @@ fn facts(claims: &Claims<'_>, _issuer_url: &str) -> Result<Facts, ClaimProblem> 
 }
 
 /// `owner/name`, of which the owner is stated twice.
-fn repository<'a>(claims: &Claims<'a>) -> Result<&'a str, ClaimProblem> {
+pub(super) fn repository<'a>(claims: &Claims<'a>) -> Result<&'a str, ClaimProblem> {
     let repository = claims.path("repository")?;
     let owner = claims.name("repository_owner")?;
     match repository.split_once('/') {
@@ -130,7 +135,7 @@ fn repository<'a>(claims: &Claims<'a>) -> Result<&'a str, ClaimProblem> {
 }
 
 /// Deployments of a commit have no ref; something must be there.
-fn revision<'a>(claims: &Claims<'a>) -> Result<Revision<'a>, ClaimProblem> {
+pub(super) fn revision<'a>(claims: &Claims<'a>) -> Result<Revision<'a>, ClaimProblem> {
     let revision = Revision::read(claims, "ref")?;
     if revision.reference.is_empty() && revision.commit.is_empty() {
         return Err(ClaimProblem::BothEmpty("ref", "sha"));

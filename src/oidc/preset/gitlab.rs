@@ -10,11 +10,13 @@ use super::{ClaimProblem, EVENT_KEY, Facts, OwnerPin, Preset, RS256, exact, fold
 pub(super) static PRESET: Preset = Preset {
     name: "gitlab",
     public_issuer: Some("https://gitlab.com"),
+    issuer_forms: &[],
     jwks_hosts: &[],
     algorithms: RS256,
     // A token lives as long as its job may run.
     max_lifetime: Duration::from_secs(24 * 60 * 60),
     audience_list: false,
+    fixed_audience: None,
     required_claims: &["project_path", "ci_config_ref_uri", "pipeline_source", "ref_path", "sha", "jti"],
     known_claims: &[
         "ci_config_sha",
@@ -56,9 +58,9 @@ pub(super) static PRESET: Preset = Preset {
         "user_login",
     ],
     rule_keys: &[
-        fold_case("project_path", "project_path"),
+        fold_case("project_path", "project_path").identifying(),
         id("project_id", "project_id"),
-        fold_case("namespace_path", "namespace_path"),
+        fold_case("namespace_path", "namespace_path").identifying(),
         id("namespace_id", "namespace_id"),
         exact("workflow", "ci_config_ref_uri"),
         exact("environment", "environment"),
@@ -67,7 +69,7 @@ pub(super) static PRESET: Preset = Preset {
         exact("branch", "ref_path"),
         exact(EVENT_KEY, "pipeline_source"),
     ],
-    required_rule_keys: &["project_path", "workflow"],
+    required_rule_keys: &[&["project_path"], &["workflow"]],
     owner_pin: Some(OwnerPin { path_key: "project_path", id_key: "namespace_id" }),
     // Not `parent_pipeline`: a merge request's pipeline may have started the parent, and the token does not tell.
     default_events: &["push", "web", "schedule", "api", "trigger", "pipeline"],

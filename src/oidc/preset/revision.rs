@@ -46,3 +46,22 @@ impl<'a> Revision<'a> {
         ClaimProblem::Disagrees { claim, got: got.to_owned(), other: self.ref_claim, stated }
     }
 }
+
+/// A full ref, where a provider states nothing beside it.
+pub(super) fn full_ref<'a>(
+    claims: &Claims<'a>,
+    claim: &'static str,
+) -> Result<Option<&'a str>, ClaimProblem> {
+    match claims.optional_text(claim)? {
+        Some(reference) if !reference.starts_with("refs/") => {
+            Err(ClaimProblem::Unfit { claim, why: "it does not begin with `refs/`" })
+        }
+        reference => Ok(reference),
+    }
+}
+
+/// The tag and the branch that a full ref names: one of them, or neither.
+pub(super) fn tag_and_branch(reference: Option<&str>) -> (Option<&str>, Option<&str>) {
+    let behind = |start| reference.and_then(|reference| reference.strip_prefix(start));
+    (behind("refs/tags/"), behind("refs/heads/"))
+}
