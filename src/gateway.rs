@@ -20,14 +20,16 @@ mod story;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use http::header::{AUTHORIZATION, EXPECT};
-use http::{Request, Response, StatusCode, request};
+use http::header::{AUTHORIZATION, CONNECTION, EXPECT};
+use http::{HeaderValue, Request, Response, StatusCode, request};
 use hyper::body::Incoming;
 
 use crate::clock::Clock;
 use crate::names::UpstreamName;
 use crate::observe::audit::{Audit, Event, Outcome};
-use crate::proxy::{Arriving, Body, Caller, OwnPath, Refusal, Route, Upstream, check_request, refused};
+use crate::proxy::{
+    Arriving, Body, Caller, OwnPath, Refusal, Route, Upstream, check_request, has_one_length, refused,
+};
 use crate::store::Store;
 use crate::token::{BadCredential, Credential, mentions_upload_token};
 
@@ -58,6 +60,16 @@ impl Gateway {
     /// Answers a request. Whatever happens, there is an answer.
     pub async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
         let (head, body) = request.into_parts();
+        let one_length = has_one_length(&head);
+        let mut answer = self.answer_once(head, body, peer).await;
+        if !one_length {
+            // What looks like the next request may be the body of this one.
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        answer
+    }
+
+    async fn answer_once(&self, head: request::Parts, body: Incoming, peer: Peer) -> Response<Body> {
         let body = Arriving::new(body, head.headers.contains_key(EXPECT));
         let caller = self.setup.caller(&head.headers, peer);
         let route = match self.setup.routes.find(&head.method, head.uri.path(), head.uri.query()) {

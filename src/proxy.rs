@@ -16,7 +16,7 @@ mod upstream;
 pub use answer::Answered;
 pub use body::{Arriving, Body, BoxError, Progress, Stalled, empty, whole};
 pub use credential::{DevpiLogin, UpstreamCredential};
-pub use headers::{Caller, check_request, is_identity_header};
+pub use headers::{Caller, check_request, has_one_length, is_identity_header};
 pub use pool::Target;
 pub use refusal::{ExchangeRefusal, Refusal, UpstreamError};
 pub use respond::{exchange_refused, json, refused};

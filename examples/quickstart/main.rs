@@ -18,7 +18,7 @@ mod keep;
 mod show;
 mod steps;
 
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use steps::{PROJECT, RULES, World};
 use support::clients::Workshop;
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
         Ok(python) => python,
         Err(problem) => return show::failure(&problem),
     };
-    if let Err(problem) = build_gateway() {
+    if let Err(problem) = gateway::build() {
         return show::failure(&problem);
     }
     let authority = Authority::new();
@@ -92,28 +92,4 @@ fn main() -> ExitCode {
         keep::running(&world, &dist);
     }
     told.verdict()
-}
-
-/// Builds the binary that is shown here. Takes no time if it is there already.
-fn build_gateway() -> Result<(), String> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into());
-    let target = support::python::target_directory()?;
-    let mut build = Command::new(cargo);
-    build.args([
-        "build",
-        "--bin",
-        "indexgate",
-        "--manifest-path",
-        concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
-    ]);
-    build.arg("--target-dir").arg(target);
-    if !cfg!(debug_assertions) {
-        build.arg("--release");
-    }
-    let status = build.status().map_err(|error| format!("cannot run cargo: {error}"))?;
-    let binary = gateway::binary();
-    if status.success() && binary.exists() {
-        return Ok(());
-    }
-    Err(format!("cargo has not built {} ({status})", binary.display()))
 }

@@ -150,6 +150,13 @@ fn is_host(text: &[u8]) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']' | b'_'))
 }
 
+/// Whether everybody on the way gives the body of this request the same length. After a request where they do not,
+/// what follows on its connection may be no request at all.
+pub fn has_one_length(head: &request::Parts) -> bool {
+    let once = |name| head.headers.get_all(name).iter().count() <= 1;
+    once(TRANSFER_ENCODING) && once(CONTENT_LENGTH) && check_framing(head).is_ok()
+}
+
 fn check_framing(head: &request::Parts) -> Result<(), Refusal> {
     let headers = &head.headers;
     if let Some(coding) = headers.get(TRANSFER_ENCODING) {

@@ -298,6 +298,33 @@ pub fn binary() -> PathBuf {
     profile.join("indexgate")
 }
 
+/// Builds the binary for an example. Takes no time if it is there already.
+///
+/// # Errors
+/// cargo cannot be run, or the gateway does not compile.
+pub fn build() -> Result<(), String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into());
+    let target = super::python::target_directory()?;
+    let mut build = Command::new(cargo);
+    build.args([
+        "build",
+        "--bin",
+        "indexgate",
+        "--manifest-path",
+        concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
+    ]);
+    build.arg("--target-dir").arg(target);
+    if !cfg!(debug_assertions) {
+        build.arg("--release");
+    }
+    let status = build.status().map_err(|error| format!("cannot run cargo: {error}"))?;
+    let binary = binary();
+    if status.success() && binary.exists() {
+        return Ok(());
+    }
+    Err(format!("cargo has not built {} ({status})", binary.display()))
+}
+
 /// A path as a TOML string.
 fn quoted(path: &Path) -> String {
     format!("\"{}\"", path.display().to_string().replace('\\', "\\\\").replace('"', "\\\""))
