@@ -7,3 +7,4 @@ mod support;
 mod architecture;
 mod clients;
 mod parts;
+mod pytp;
