@@ -8,3 +8,4 @@ mod architecture;
 mod clients;
 mod parts;
 mod pytp;
+mod schema;
