@@ -62,7 +62,7 @@ impl Gateway {
     /// Answers a request. Whatever happens, there is an answer.
     pub async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
         let (head, body) = request.into_parts();
-        let body = Arriving::new(body, head.headers.contains_key(EXPECT), self.setup.limits.upload.size);
+        let body = Arriving::new(body, head.headers.contains_key(EXPECT));
         let caller = self.setup.caller(&head.headers, peer);
         let route = match self.setup.routes.find(&head.method, head.uri.path(), head.uri.query()) {
             Ok(Route::Own(path)) => return self.own(path, &head, body, &caller).await,

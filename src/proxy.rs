@@ -6,13 +6,14 @@ mod body;
 mod credential;
 mod headers;
 mod pool;
+mod publish;
 mod rebuilt;
 mod refusal;
 mod respond;
 mod route;
 mod upstream;
 
-pub use answer::{Answered, guarded_answer};
+pub use answer::Answered;
 pub use body::{Arriving, Body, BoxError, Progress, Stalled, empty, whole};
 pub use credential::{DevpiLogin, UpstreamCredential};
 pub use headers::{Caller, check_request, is_identity_header};

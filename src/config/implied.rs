@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::publisher::{condition, required_fact};
+use super::publisher::{condition, required_claims, required_fact};
 use super::reader::Value;
 use crate::oidc::Preset;
 use crate::policy::{Compare, Condition, Expected, TextPattern};
@@ -52,9 +52,16 @@ fn own_workflow_only(preset: &Preset) -> Option<Condition> {
 /// `require = { … }` of an `[[issuer]]`: the same keys and values as in a publisher.
 pub fn require(value: &Value<'_>, preset: &'static Preset) -> Vec<Condition> {
     let Some(table) = value.table("require") else { return Vec::new() };
-    let conditions =
-        preset.rule_keys.iter().filter_map(|rule_key| required_fact(rule_key, &table.get(rule_key.key)?));
-    let conditions = conditions.collect();
+    let facts = preset.rule_keys.iter().filter_map(|rule_key| {
+        let key = if preset.event_key().is_some_and(|event| event.key == rule_key.key) {
+            "events"
+        } else {
+            rule_key.key
+        };
+        required_fact(rule_key, &table.get(key)?)
+    });
+    let mut conditions: Vec<Condition> = facts.collect();
+    conditions.extend(table.get("claims").into_iter().flat_map(|claims| required_claims(&claims, preset)));
     table.finish();
     conditions
 }

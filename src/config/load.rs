@@ -43,9 +43,15 @@ fn load_into(path: &Path, problems: &Problems) -> Option<Settings> {
     let timeout = general.as_ref().map_or(UPSTREAM_TIMEOUT, |general| general.upstream_timeout);
     let public_url = general.as_ref().map_or("", |general| general.public_url.as_str());
     let upstream = |table: &Table<'_>| upstream::upstream(table, public_url, timeout).map(Arc::new);
-    let upstreams = Named::read(table.tables("upstream"), upstream);
-    let indexes = Named::read(table.tables("index"), |table| upstream::index(table, &upstreams));
-    let issuers = Named::read(table.tables("issuer"), issuer::issuer);
+    let tables = table.tables("upstream");
+    let upstreams = Named::read(&tables, upstream);
+    upstreams.check_distinct(&tables, "path", |upstream| &upstream.prefix);
+    let tables = table.tables("index");
+    let indexes = Named::read(&tables, |table| upstream::index(table, &upstreams));
+    indexes.check_distinct(&tables, "upload_path", |index| &index.upload_path);
+    let tables = table.tables("issuer");
+    let issuers = Named::read(&tables, issuer::issuer);
+    issuers.check_distinct(&tables, "url", |issuer| &issuer.url);
 
     let documents: Vec<_> = included.iter().map(|source| (source, parse(source, problems))).collect();
     let mut tables = vec![table];

@@ -14,15 +14,32 @@ pub struct Named<T> {
 
 impl<T> Named<T> {
     /// Reads each table; two with one name are a problem.
-    pub fn read(tables: Vec<Table<'_>>, read: impl Fn(&Table<'_>) -> Option<T>) -> Self {
+    pub fn read(tables: &[Table<'_>], read: impl Fn(&Table<'_>) -> Option<T>) -> Self {
         let mut named = Self { written: HashSet::new(), items: Vec::new() };
         for table in tables {
-            let name = unique_name(&table, &mut named.written);
-            let item = read(&table);
+            let name = unique_name(table, &mut named.written);
+            let item = read(table);
             table.finish();
             named.items.extend(name.zip(item));
         }
         named
+    }
+
+    /// Reports each table whose `key` has the value of another's: only one of them would ever be found.
+    pub fn check_distinct(&self, tables: &[Table<'_>], key: &'static str, of: impl Fn(&T) -> &str) {
+        let mut seen = HashSet::new();
+        for (name, item) in &self.items {
+            if seen.insert(of(item).to_owned()) {
+                continue;
+            }
+            let table = tables.iter().find(|table| table.name() == Some(name));
+            if let Some(table) = table {
+                table.problem(
+                    format!("another table has the same `{key}`, and only one would ever be found"),
+                    format!("give each its own {key}, or remove one of them"),
+                );
+            }
+        }
     }
 
     /// What a value refers to by name.

@@ -8,7 +8,7 @@ use super::reader::{Table, Value};
 use super::upstream::NAME_FIX;
 use crate::clock::Timestamp;
 use crate::names::{ProjectName, PublisherName};
-use crate::oidc::RuleKey;
+use crate::oidc::{Preset, RuleKey};
 use crate::policy::{
     Compare, Condition, Expected, Glob, JsonPattern, Mode, ProjectPattern, Projects, Publisher, Source,
     TextPattern, VersionTag, Versions,
@@ -425,30 +425,35 @@ fn check_path(value: &Value<'_>, key: &str, text: &str) {
 
 /// `claims = { … }`: the token's own members.
 fn claim_conditions(value: &Value<'_>, issuer: &IssuerSettings) -> Vec<Condition> {
-    let Some(table) = value.table("claims") else { return Vec::new() };
-    table.entries().filter_map(|(name, value)| claim_condition(name, &value, issuer)).collect()
+    let mut conditions = required_claims(value, issuer.preset);
+    for condition in &mut conditions {
+        condition.identifies = issuer.identity_claims.contains(&*condition.claim);
+    }
+    conditions
 }
 
-fn claim_condition(name: &str, value: &Value<'_>, issuer: &IssuerSettings) -> Option<Condition> {
-    if issuer.preset.never_matched.contains(&name) {
+/// `claims = { … }` of an issuer's `require`, or of a publisher as far as the preset goes.
+pub(super) fn required_claims(value: &Value<'_>, preset: &Preset) -> Vec<Condition> {
+    let Some(table) = value.table("claims") else { return Vec::new() };
+    table.entries().filter_map(|(name, value)| claim_condition(name, &value, preset)).collect()
+}
+
+fn claim_condition(name: &str, value: &Value<'_>, preset: &Preset) -> Option<Condition> {
+    if preset.never_matched.contains(&name) {
         value.problem(
-            format!(
-                "`sub` is not compared for {} issuers: its form differs between repositories",
-                issuer.preset.name
-            ),
+            format!("`{name}` is not compared for {} issuers: it does not identify reliably", preset.name),
             "pin the repository and its ids instead",
         );
         return None;
     }
     let items = value.items();
     let patterns: Vec<_> = items.iter().filter_map(json_pattern).collect();
-    let identifies = issuer.identity_claims.contains(name);
     (patterns.len() == items.len() && !patterns.is_empty()).then(|| Condition {
         key: name.to_owned().into(),
         claim: name.to_owned().into(),
         source: Source::Claim,
         expected: Expected::Json(patterns),
-        identifies,
+        identifies: false,
     })
 }
 

@@ -52,9 +52,13 @@ impl<'a> Table<'a> {
 
     /// Names the table in messages by its own `name`.
     pub fn called(mut self, kind: &str) -> Self {
-        let name = self.table.get("name").and_then(|name| name.get_ref().as_str());
-        self.what = name.map_or_else(|| kind.to_owned(), |name| format!("{kind} `{name}`"));
+        self.what = self.name().map_or_else(|| kind.to_owned(), |name| format!("{kind} `{name}`"));
         self
+    }
+
+    /// Its `name`, if it has one.
+    pub fn name(&self) -> Option<&str> {
+        self.table.get("name").and_then(|name| name.get_ref().as_str())
     }
 
     /// A problem with the table as a whole.
@@ -111,7 +115,7 @@ impl<'a> Table<'a> {
     }
 
     /// Reports every key that nobody asked for.
-    pub fn finish(self) {
+    pub fn finish(&self) {
         let known = self.known.borrow();
         for key in self.table.keys().filter(|key| !known.contains(&key.get_ref().as_ref())) {
             let name: &str = key.get_ref();
@@ -243,6 +247,14 @@ impl<'a> Value<'a> {
             return None;
         };
         Some(Table::new(self.source, self.problems, table, what.to_owned(), self.value.span()))
+    }
+
+    /// The members of a list that may be empty.
+    pub fn any_items(&self) -> Vec<Self> {
+        match self.raw() {
+            DeValue::Array(items) if items.is_empty() => Vec::new(),
+            _ => self.items(),
+        }
     }
 
     /// The members of a list; a single value is a list of one.

@@ -53,19 +53,17 @@ fn fill(defs: &mut Value) {
         }));
     }
     let rule_keys = rule_keys();
-    let publisher =
-        rule_keys.iter().filter(|(key, _)| !Preset::ALL.iter().any(|preset| is_event(preset, key)));
-    extend(&mut defs["publisher"]["properties"], publisher);
-    extend(&mut defs["issuer"]["properties"]["require"]["properties"], rule_keys.iter());
+    extend(&mut defs["publisher"]["properties"], &rule_keys);
+    extend(&mut defs["issuer"]["properties"]["require"]["properties"], &rule_keys);
 }
 
-fn extend<'a>(properties: &mut Value, more: impl Iterator<Item = (&'a String, &'a Value)>) {
+fn extend(properties: &mut Value, more: &Map<String, Value>) {
     if let Some(properties) = properties.as_object_mut() {
-        properties.extend(more.map(|(key, value)| (key.clone(), value.clone())));
+        properties.extend(more.clone());
     }
 }
 
-/// Publishers write `events` for it.
+/// Rules write `events` for it.
 fn is_event(preset: &Preset, key: &str) -> bool {
     preset.event_key().is_some_and(|event| event.key == key)
 }
@@ -74,7 +72,7 @@ fn is_event(preset: &Preset, key: &str) -> bool {
 fn rule_keys() -> Map<String, Value> {
     let mut keys = Map::new();
     for preset in Preset::ALL {
-        for rule_key in preset.rule_keys {
+        for rule_key in preset.rule_keys.iter().filter(|rule_key| !is_event(preset, rule_key.key)) {
             let form = if rule_key.compare == Compare::Id { "#/$defs/ids" } else { "#/$defs/patterns" };
             let value = keys.entry(rule_key.key).or_insert_with(|| json!({"description": "", "$ref": form}));
             let sofar = value["description"].as_str().unwrap_or_default();

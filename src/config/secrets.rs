@@ -12,20 +12,21 @@ const CREDENTIALS: &str = "$CREDENTIALS_DIRECTORY";
 
 /// A path in the configuration. Relative ones are relative to the file they stand in.
 pub fn path(value: &Value<'_>) -> Option<PathBuf> {
+    expanded(value).map(|path| value.source().folder().join(path))
+}
+
+/// A path as it was written, with the folder of systemd's credentials filled in.
+pub fn expanded(value: &Value<'_>) -> Option<PathBuf> {
     let text = value.text()?;
-    match text.strip_prefix(CREDENTIALS) {
-        None => Some(value.source().folder().join(text)),
-        Some(rest) => match std::env::var_os("CREDENTIALS_DIRECTORY") {
-            Some(folder) => Some(Path::new(&folder).join(rest.trim_start_matches('/'))),
-            None => {
-                value.problem(
-                    "CREDENTIALS_DIRECTORY is not set",
-                    "start the gateway from a systemd unit with LoadCredential=, or write another path",
-                );
-                None
-            }
-        },
+    let Some(rest) = text.strip_prefix(CREDENTIALS) else { return Some(text.into()) };
+    let folder = std::env::var_os("CREDENTIALS_DIRECTORY");
+    if folder.is_none() {
+        value.problem(
+            "CREDENTIALS_DIRECTORY is not set",
+            "start the gateway from a systemd unit with LoadCredential=, or write another path",
+        );
     }
+    folder.map(|folder| Path::new(&folder).join(rest.trim_start_matches('/')))
 }
 
 /// The content of a file that anybody may read.

@@ -110,11 +110,11 @@ pub(super) fn settings(table: &Table<'_>) -> Option<Settings> {
     let state_dir =
         table.get("state_dir").map_or_else(|| Some(folder.join("state")), |path| secrets::path(&path));
     let limits = LimitKeys::read(table);
-    let listen = section(table, "listen", |listen| read_listen(&listen, limits.header_timeout));
-    let tokens = section(table, "tokens", |tokens| Some(TokenSection::read(&tokens)));
-    let store = section(table, "store", |store| read_store(&store));
-    let audit = section(table, "audit", |audit| read_audit(&audit));
-    let detail = section(table, "errors", |errors| read_detail(&errors));
+    let listen = section(table, "listen", |listen| read_listen(listen, limits.header_timeout));
+    let tokens = section(table, "tokens", |tokens| Some(TokenSection::read(tokens)));
+    let store = section(table, "store", read_store);
+    let audit = section(table, "audit", read_audit);
+    let detail = section(table, "errors", read_detail);
 
     let state_dir = state_dir?;
     let tokens = tokens.unwrap_or_else(|| Some(TokenSection::default()))?;
@@ -152,10 +152,12 @@ pub(super) fn settings(table: &Table<'_>) -> Option<Settings> {
 fn section<T>(
     table: &Table<'_>,
     key: &'static str,
-    read: impl FnOnce(Table<'_>) -> Option<T>,
+    read: impl FnOnce(&Table<'_>) -> Option<T>,
 ) -> Option<Option<T>> {
-    let section = table.get(key)?.table(&format!("[{key}]"));
-    Some(section.and_then(read))
+    let Some(section) = table.get(key)?.table(&format!("[{key}]")) else { return Some(None) };
+    let value = read(&section);
+    section.finish();
+    Some(value)
 }
 
 /// `https://host[:port]`, nothing else: clients derive the exchange's address from it.
@@ -191,8 +193,9 @@ fn read_listen(table: &Table<'_>, header_timeout: Duration) -> Option<ListenSett
     let address =
         address.and_then(|address| address.parsed("write address and port, as in \"0.0.0.0:8080\""));
     let tls = table.get("tls").map(|tls| read_tls(&tls));
-    let proxies =
-        table.get("trusted_proxies").map(|list| list.items().iter().map(network).collect::<Option<Vec<_>>>());
+    let proxies = table
+        .get("trusted_proxies")
+        .map(|list| list.any_items().iter().map(network).collect::<Option<Vec<_>>>());
     Some(ListenSettings {
         address: address?,
         tls: tls.map_or(Some(None), |tls| tls.map(Some))?,
@@ -279,18 +282,20 @@ impl TokenSection {
     fn read(table: &Table<'_>) -> Self {
         let default = Self::default();
         let lifetime = table.get("lifetime").and_then(|value| value.duration(Self::LEAST, Self::MOST));
-        let key = table.get("key_file").and_then(|file| file.text()).map(PathBuf::from);
-        let previous = table
-            .get("previous_key_files")
-            .filter(|list| !matches!(list.raw(), toml::de::DeValue::Array(items) if items.is_empty()));
-        let previous =
-            previous.map(|list| list.items().iter().filter_map(Value::text).map(PathBuf::from).collect());
+        let key = table.get("key_file").and_then(|file| key_path(&file));
+        let previous = table.get("previous_key_files");
+        let previous = previous.map(|list| list.any_items().iter().filter_map(key_path).collect());
         Self {
             lifetime: lifetime.unwrap_or(default.lifetime),
             key: key.unwrap_or(default.key),
             previous: previous.unwrap_or_default(),
         }
     }
+}
+
+/// A key file: under the state folder if it is relative.
+fn key_path(value: &Value<'_>) -> Option<PathBuf> {
+    secrets::expanded(value)
 }
 
 /// `[limits]`, each with its default.

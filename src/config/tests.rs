@@ -429,3 +429,37 @@ fn a_project_table_narrows_and_names_what_is_there() {
         &["there is no index `stage`"],
     );
 }
+
+#[test]
+fn every_section_knows_its_keys() {
+    for (section, key, meant) in [
+        ("tokens", "lifetim = \"1h\"", "lifetime"),
+        ("store", "urll = \"memory:\"", "url"),
+        ("audit", "fil = \"-\"", "file"),
+        ("errors", "details = \"full\"", "detail"),
+    ] {
+        check(&format!("{GENERAL}[{section}]\n{key}"), &["unknown key", &format!("did you mean `{meant}`?")]);
+    }
+    check(&format!("{GENERAL}trusted_proxy = []"), &["did you mean `trusted_proxies`?"]);
+    assert!(loaded(&format!("{GENERAL}trusted_proxies = []")).listen.trusted_proxies.is_empty());
+}
+
+#[test]
+fn what_could_never_be_found_is_refused() {
+    let again = |table: &str, name: &str| format!("{}{}", whole(), table.replace(name, "name = \"second\""));
+    let (upstream, index) = INDEX.split_at(INDEX.find("[[index]]").unwrap());
+    check(&again(ISSUER, "name = \"github\""), &["same `url`"]);
+    check(&again(upstream, "name = \"devpi\""), &["same `path`"]);
+    check(&again(index, "name = \"prod\""), &["same `upload_path`"]);
+}
+
+#[test]
+fn an_issuer_can_require_events_and_claims() {
+    let required = |text: &str| {
+        whole().replace("preset = \"github\"", &format!("preset = \"github\"\nrequire = {text}"))
+    };
+    let settings =
+        loaded(&required("{ events = [\"push\"], claims = { runner_environment = \"github-hosted\" } }"));
+    let keys: Vec<&str> = settings.publishers[0].implied.iter().map(|condition| &*condition.key).collect();
+    assert_eq!(keys, ["event", "runner_environment", "event", "job_workflow"]);
+}

@@ -117,14 +117,18 @@ impl Gateway {
         let everywhere = decide(rules, claims, asked, now);
         let Some(index) = index else {
             story.observed(everywhere.observed.clone());
-            let nothing = everywhere.grants.is_empty().then(|| why_no_token(&everywhere, claims, *detail));
-            return nothing.map_or(Ok(everywhere), |why| Err(ExchangeRefusal::InvalidPublisher(why)));
+            if everywhere.grants.is_empty() {
+                let reasons = self.setup.reasons(everywhere, claims, asked, now);
+                return Err(ExchangeRefusal::InvalidPublisher(why_no_token(&reasons, claims, *detail)));
+            }
+            return Ok(everywhere);
         };
         story.for_index(index);
         let here = everywhere.clone().only_for(index);
         story.observed(here.observed.clone());
         if here.grants.is_empty() {
-            let why = why_no_token_for(index, &everywhere, claims, *detail);
+            let reasons = self.setup.reasons(everywhere, claims, asked, now);
+            let why = why_no_token_for(index, &reasons, claims, *detail);
             return Err(ExchangeRefusal::InvalidPublisher(why));
         }
         Ok(here)
@@ -180,7 +184,9 @@ impl Gateway {
         if let Some(record) = record
             && self.audit.record(&record).await.is_err()
         {
-            return exchange_refused(&unavailable("the gateway's audit cannot be written"), &reference);
+            let why =
+                "the gateway's audit cannot be written; tell its administrator, then start the job again";
+            return exchange_refused(&ExchangeRefusal::Unavailable(why.to_owned()), &reference);
         }
         let answer = json!({"success": true, "token": minted.token.expose(), "expires": minted.expires.0});
         json_answer(StatusCode::OK, &answer)
@@ -189,7 +195,8 @@ impl Gateway {
     /// `POST /_/oidc/burn-token`: an upload token is given back. Tokens that are none, or no longer, are as good as burnt.
     pub(super) async fn burn(&self, method: &Method, body: Arriving, caller: &Caller) -> Response<Body> {
         let mut story = Story::begin(Event::Burn, caller.address, &self.setup.hash, &self.clock);
-        match self.give_back(method, body, caller, &mut story).await {
+        let giving = timeout(ANSWER_WITHIN, self.give_back(method, body, caller, &mut story)).await;
+        match giving.unwrap_or_else(|_| Err(unavailable("giving the token back took too long"))) {
             Ok(()) => {
                 story.answered(StatusCode::ACCEPTED);
                 self.tell(story).await;

@@ -3,9 +3,8 @@
 //! A project that takes no passwords must not be reachable by another way of writing, either: what cannot be inspected is
 //! refused on its index, and so is a push into that index from elsewhere.
 
-use std::sync::Arc;
-
 use http::{Method, Response, request};
+use tokio::time::timeout;
 
 use super::{Gateway, Story};
 use crate::clock::Timestamp;
@@ -68,8 +67,7 @@ impl Gateway {
             Passwords::Refuse => return Err(no_passwords(index, Some(project.as_str()))),
         }
         let upstream = self.upstreams.get(&index.upstream).ok_or(Refusal::NoUpstream)?;
-        let rebuilt = Arc::new(upload.rebuild());
-        let answer = upstream.relay_upload(&index.upload_path, rebuilt, &head.headers, caller).await;
+        let answer = upstream.relay_upload(index, upload, &head.headers, caller).await;
         answer.map_err(|error: UpstreamError| Refusal::Upstream { upstream: index.upstream.clone(), error })
     }
 
@@ -100,7 +98,8 @@ impl Gateway {
         let upstream = routes.upstream(head.uri.path()).and_then(|route| self.upstreams.get(&route.upstream));
         match upstream.map(|upstream| upstream.settings()) {
             Some(devpi) if devpi.kind == UpstreamKind::Devpi && takes_pushes(head, &devpi.prefix) => {
-                check_push(&closed, body).await
+                let looked = timeout(self.setup.limits.body_pause, check_push(&closed, body)).await;
+                looked.unwrap_or(Err(Refusal::Stalled))
             }
             Some(_) | None => Ok(()),
         }

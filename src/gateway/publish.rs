@@ -1,7 +1,5 @@
 //! The guarded lane: an upload with an upload token. Received whole, checked, decided, rebuilt, and only then sent.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Response, request};
@@ -38,9 +36,11 @@ impl Gateway {
             version: upload.version().clone(),
         };
         let setup = &self.setup;
-        let decision = decide(&setup.rules, &identity.claims, Some(&asked), self.clock.now());
+        let now = self.clock.now();
+        let decision = decide(&setup.rules, &identity.claims, Some(&asked), now);
         story.observed(decision.observed.clone());
         let Some(permit) = decision.permit else {
+            let decision = setup.reasons(decision, &identity.claims, Some(&asked), now);
             return Err(Refusal::NotPermitted(why_no_upload(
                 &decision,
                 &identity.claims,
@@ -53,8 +53,7 @@ impl Gateway {
         story.permitted(&permit);
 
         let failed = |error: UpstreamError| Refusal::Upstream { upstream: index.upstream.clone(), error };
-        let rebuilt = Arc::new(upload.rebuild());
-        let answer = upstream.publish(permit, &index.upload_path, rebuilt, &head.headers, caller).await;
+        let answer = upstream.publish(permit, index, upload, &head.headers, caller).await;
         if !may_be_stored(&answer) {
             self.take_back_use(&identity).await;
         }
@@ -147,6 +146,7 @@ fn may_be_stored(answer: &Result<Response<Body>, UpstreamError>) -> bool {
         Err(
             UpstreamError::Connect(_)
             | UpstreamError::Switch
+            | UpstreamError::NotPermitted
             | UpstreamError::CredentialRefused(_)
             | UpstreamError::Login(_)
             | UpstreamError::Redirect(_)

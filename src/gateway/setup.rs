@@ -9,9 +9,10 @@ use std::time::Duration;
 use http::HeaderMap;
 use ipnet::IpNet;
 
+use crate::clock::Timestamp;
 use crate::names::IssuerName;
 use crate::oidc::{Algorithm, Expected, KeyStore, Preset, Unverified};
-use crate::policy::{Detail, Rules};
+use crate::policy::{Asked, Decision, Detail, Rules, VerifiedClaims, survey};
 use crate::proxy::{Caller, Routes, UpstreamSettings};
 use crate::token::Tokens;
 use crate::upload::UploadLimits;
@@ -104,6 +105,21 @@ impl Setup {
     /// Whether a text is an identity token that says it is from one of our issuers.
     pub fn issued_by_ours(&self, jwt: &str) -> bool {
         Unverified::read(jwt).is_ok_and(|token| self.issuer(token.issuer()).is_some())
+    }
+
+    /// A refusal with its reasons. `errors.detail = "full"` shows near misses, too, and only then is every publisher of
+    /// the issuer looked at.
+    pub fn reasons(
+        &self,
+        decision: Decision,
+        claims: &VerifiedClaims,
+        asked: Option<&Asked>,
+        now: Timestamp,
+    ) -> Decision {
+        match self.detail {
+            Detail::Full => survey(&self.rules, claims, asked, now),
+            Detail::Graded | Detail::Minimal => decision,
+        }
     }
 
     /// Who asks: the peer, or whom a trusted proxy names.

@@ -79,7 +79,7 @@ impl Decision {
         self.trail.retain(|trial| trial.index == *index);
         self.observed.retain(|name| self.trail.iter().any(|trial| trial.publisher == *name));
         self.grants.retain(|grant| grant.index == *index);
-        self.permit = self.permit.filter(|permit| permit.index() == index);
+        self.permit = self.permit.filter(|permit| permit.is_in(index));
         self
     }
 

@@ -25,23 +25,18 @@ impl Permit {
         }
     }
 
+    /// Whether it is for an upload to this index.
+    pub(super) fn is_in(&self, index: &IndexName) -> bool {
+        self.index == *index
+    }
+
+    /// Whether this is the permit for that very upload.
+    pub fn is_for(&self, index: &IndexName, project: &ProjectName, version: &Version) -> bool {
+        self.index == *index && self.project == *project && self.version == *version
+    }
+
     /// The publisher that allows the upload.
     pub const fn publisher(&self) -> &PublisherName {
         &self.publisher
-    }
-
-    /// The index to upload to.
-    pub const fn index(&self) -> &IndexName {
-        &self.index
-    }
-
-    /// The project that may be uploaded.
-    pub const fn project(&self) -> &ProjectName {
-        &self.project
-    }
-
-    /// The version that may be uploaded.
-    pub const fn version(&self) -> &Version {
-        &self.version
     }
 }

@@ -74,9 +74,12 @@ fn an_identity_that_meets_every_condition_may_upload_the_project() {
     let decision = decide(&rules, &matching(), Some(&upload("billing-core", "1.2.0")), NOW);
     let permit = decision.permit.unwrap();
     assert_eq!(permit.publisher().as_str(), "billing-release");
-    assert_eq!(permit.index().as_str(), "prod");
-    assert_eq!(permit.project().as_str(), "billing-core");
-    assert_eq!(permit.version().to_string(), "1.2.0");
+    let is_for = |asked: &Asked| permit.is_for(&asked.index, &asked.project, &asked.version);
+    assert!(is_for(&upload("billing-core", "1.2.0")));
+    assert!(!is_for(&upload("billing-core", "1.2.1")) && !is_for(&upload("billing", "1.2.0")));
+    let mut elsewhere = upload("billing-core", "1.2.0");
+    elsewhere.index = "staging".parse().unwrap();
+    assert!(!is_for(&elsewhere));
     assert_eq!(decision.grants.len(), 1);
 }
 
@@ -363,8 +366,7 @@ proptest! {
         let identity = claims(&[("repository", "x"), ("workflow", "y")]);
         let asked = upload(&project, "1");
         if let Some(permit) = decide(&rules(publishers), &identity, Some(&asked), NOW).permit {
-            prop_assert_eq!(permit.project(), &asked.project);
-            prop_assert_eq!(permit.index(), &asked.index);
+            prop_assert!(permit.is_for(&asked.index, &asked.project, &asked.version));
         }
     }
 }

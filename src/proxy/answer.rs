@@ -1,11 +1,14 @@
 //! What a client gets of an upstream's answer to a guarded upload.
 
 use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
 use http::{Response, StatusCode};
+use http_body_util::{BodyExt as _, Collected, Limited};
 use hyper::ext::ReasonPhrase;
 
 use super::UpstreamError;
-use super::body::Body;
+use super::body::{Body, whole};
+use super::credential::Shown;
 use super::headers::returned_from_guarded;
 
 /// An answer that may go to the client, with the upstream's own words.
@@ -14,17 +17,17 @@ pub type Answered = Response<Body>;
 /// Sorts the answer to a guarded upload: success and what is wrong with the file pass; what is wrong between the
 /// gateway and the index, or inside the index, is an error of ours.
 ///
-/// The bodies of 401, 403, 3xx and 5xx are never passed on, so that a server which echoes what it got cannot show
-/// the gateway's credential.
-pub fn guarded_answer(answer: Response<Body>) -> Result<Answered, UpstreamError> {
+/// The bodies of 401, 403, 3xx and 5xx are never passed on, and of the others only what does not hold the gateway's
+/// credential: a server that echoes what it got cannot show it.
+pub(super) async fn guarded_answer(answer: Response<Body>, shown: &Shown) -> Result<Answered, UpstreamError> {
     let status = answer.status();
     match status {
         StatusCode::BAD_REQUEST
         | StatusCode::NOT_FOUND
         | StatusCode::CONFLICT
         | StatusCode::PAYLOAD_TOO_LARGE
-        | StatusCode::UNPROCESSABLE_ENTITY => Ok(cleaned(answer)),
-        _ if status.is_success() => Ok(cleaned(answer)),
+        | StatusCode::UNPROCESSABLE_ENTITY => Ok(cleaned(answer, shown).await),
+        _ if status.is_success() => Ok(cleaned(answer, shown).await),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             Err(UpstreamError::CredentialRefused(status.as_u16()))
         }
@@ -34,16 +37,38 @@ pub fn guarded_answer(answer: Response<Body>) -> Result<Answered, UpstreamError>
     }
 }
 
-fn cleaned(answer: Response<Body>) -> Answered {
+/// The status always passes, because the file may be stored. The words pass if they are safe.
+async fn cleaned(answer: Response<Body>, shown: &Shown) -> Answered {
     let (mut head, body) = answer.into_parts();
     head.headers = returned_from_guarded(&head.headers);
     let reason = head.extensions.remove::<ReasonPhrase>();
     head.extensions.clear();
-    if let Some(reason) = reason.and_then(|reason| one_line(reason.as_bytes())) {
+    if let Some(reason) = reason.filter(|reason| !shown.is_in(reason.as_bytes()))
+        && let Some(reason) = one_line(reason.as_bytes())
+    {
         head.extensions.insert(reason);
     }
-    Response::from_parts(head, body)
+    let echoes = head.headers.values().any(|value| shown.is_in(value.as_bytes()));
+    if echoes {
+        head.headers.clear();
+    }
+    // The length is the gateway's to say: the body may have been left out.
+    head.headers.remove(CONTENT_LENGTH);
+    let body = Limited::new(body, LARGEST_ANSWER).collect().await.map(Collected::to_bytes);
+    match body {
+        Ok(body) if !echoes && !shown.is_in(&body) => Response::from_parts(head, whole(body)),
+        Ok(_) | Err(_) => {
+            tracing::warn!(
+                status = head.status.as_u16(),
+                "the body of an index's answer was left out: too long, broken off, or it held the gateway's credential"
+            );
+            Response::from_parts(head, whole(Bytes::new()))
+        }
+    }
 }
+
+/// Answers to uploads are a line or a page; this much of one is looked at and passed on.
+const LARGEST_ANSWER: usize = 256 * 1024;
 
 /// One line of printable ASCII: devpi writes what the client sent into its reason phrase.
 fn one_line(reason: &[u8]) -> Option<ReasonPhrase> {

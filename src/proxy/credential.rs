@@ -41,6 +41,16 @@ impl UpstreamCredential {
         value.set_sensitive(true);
         Some(Self::Field(name, value))
     }
+
+    /// The field in which the upstream believes whatever the gateway says. No client may say it. (A field that carries
+    /// a secret is another matter: whoever knows one may show it.)
+    pub(super) fn believed_field(&self) -> Option<&HeaderName> {
+        const SECRETS: [&str; 5] = ["authorization", "cookie", "x-api-key", "x-auth-token", "x-devpi-auth"];
+        match self {
+            Self::Field(name, _) if !SECRETS.contains(&name.as_str()) => Some(name),
+            Self::Field(..) | Self::Nothing | Self::DevpiLogin(_) => None,
+        }
+    }
 }
 
 /// A devpi user whose password is exchanged for a login token, because checking the password costs devpi about 160 ms
@@ -101,9 +111,46 @@ impl DevpiLogin {
     }
 }
 
-impl LoginToken {
-    pub(super) fn show(&self, headers: &mut HeaderMap) {
-        headers.insert(AUTHORIZATION, self.authorization.clone());
+/// A credential as it was shown to the upstream, once.
+pub(super) struct Shown {
+    field: Option<(HeaderName, HeaderValue)>,
+    login: Option<Arc<LoginToken>>,
+}
+
+impl Shown {
+    pub(super) const fn nothing() -> Self {
+        Self { field: None, login: None }
+    }
+
+    pub(super) fn field(name: &HeaderName, value: &HeaderValue) -> Self {
+        Self { field: Some((name.clone(), value.clone())), login: None }
+    }
+
+    pub(super) fn login(token: Arc<LoginToken>) -> Self {
+        Self { field: Some((AUTHORIZATION, token.authorization.clone())), login: Some(token) }
+    }
+
+    pub(super) const fn login_token(&self) -> Option<&Arc<LoginToken>> {
+        self.login.as_ref()
+    }
+
+    pub(super) fn put_into(&self, headers: &mut HeaderMap) {
+        if let Some((name, value)) = &self.field {
+            headers.insert(name, value.clone());
+        }
+    }
+
+    /// Whether a text holds the credential: as it was sent, or the password under its base64.
+    pub(super) fn is_in(&self, text: &[u8]) -> bool {
+        /// A password shorter than this stands in many texts by chance.
+        const TELLING: usize = 6;
+        let Some((_, value)) = &self.field else { return false };
+        let sent = value.as_bytes();
+        let token = sent.iter().position(|b| *b == b' ').map_or(sent, |space| &sent[space + 1..]);
+        let password = STANDARD.decode(token).ok();
+        let password = password.as_deref().and_then(|pair| pair.splitn(2, |b| *b == b':').nth(1));
+        let secrets = [Some(token), password.filter(|password| password.len() >= TELLING)];
+        secrets.into_iter().flatten().any(|secret| memchr::memmem::find(text, secret).is_some())
     }
 }
 
@@ -149,6 +196,20 @@ mod tests {
         ] {
             assert!(login().accept(answer.as_bytes(), Timestamp(0)).is_err(), "{answer}");
         }
+    }
+
+    #[test]
+    fn a_credential_is_found_in_an_echo() {
+        let Some(UpstreamCredential::Field(name, value)) =
+            UpstreamCredential::basic("indexgate", &Secret::new("hunter2".to_owned()))
+        else {
+            panic!("a field")
+        };
+        let shown = Shown::field(&name, &value);
+        assert!(shown.is_in(format!("got: {}", STANDARD.encode("indexgate:hunter2")).as_bytes()));
+        assert!(shown.is_in(b"user indexgate, password hunter2"));
+        assert!(!shown.is_in(b"stored"));
+        assert!(!Shown::nothing().is_in(b"anything"));
     }
 
     #[test]

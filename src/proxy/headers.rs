@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use http::header::{
-    ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, DATE, EXPECT, HOST, HeaderMap,
-    HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
+    ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, DATE, EXPECT, HOST, HeaderMap, HeaderName,
+    HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
 };
 use http::{Version, request};
 
@@ -28,6 +28,8 @@ pub struct Forwarding<'a> {
     pub public_base: &'a str,
     /// The `Host` that the upstream sees.
     pub host: &'a HeaderValue,
+    /// The `Host` that the client asked for: what links that an upstream writes must lead to.
+    pub public_host: &'a HeaderValue,
     /// What kind of server it is.
     pub kind: UpstreamKind,
 }
@@ -114,7 +116,7 @@ pub fn check_request(head: &request::Parts) -> Result<(), Refusal> {
     if headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>() > LONGEST_HEAD {
         return Err(Refusal::HeadTooLarge);
     }
-    for name in [HOST, AUTHORIZATION, CONTENT_TYPE, CONTENT_LENGTH, TRANSFER_ENCODING, EXPECT] {
+    for name in [HOST, CONTENT_TYPE, CONTENT_LENGTH, TRANSFER_ENCODING, EXPECT] {
         if headers.get_all(&name).iter().count() > 1 {
             return Err(Refusal::BadHead("a header that may stand once is repeated"));
         }
@@ -125,7 +127,16 @@ pub fn check_request(head: &request::Parts) -> Result<(), Refusal> {
 }
 
 fn check_host(head: &request::Parts) -> Result<(), Refusal> {
-    match head.headers.get(HOST) {
+    let host = head.headers.get(HOST);
+    // `GET http://host/path` is for forward proxies, and some clients send it to any proxy. `POST host:443` has no path.
+    if let Some(authority) = head.uri.authority() {
+        let same =
+            host.is_some_and(|host| host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()));
+        if !same || !matches!(head.uri.scheme_str(), Some("http" | "https")) {
+            return Err(Refusal::BadHead("the request target names another host than the Host header"));
+        }
+    }
+    match host {
         None if head.version == Version::HTTP_10 => Ok(()),
         Some(host) if is_host(host.as_bytes()) => Ok(()),
         None | Some(_) => Err(Refusal::BadHead("the Host header is missing or malformed")),
@@ -209,11 +220,11 @@ pub fn guarded(received: &HeaderMap, forwarding: &Forwarding<'_>) -> HeaderMap {
 }
 
 fn introduce(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) {
-    let Forwarding { caller, public_base, host, kind } = forwarding;
+    let Forwarding { caller, public_base, host, public_host, kind } = forwarding;
     headers.insert(HOST, (*host).clone());
     set(headers, "x-forwarded-for", &caller.address.to_string());
     set(headers, "x-forwarded-proto", caller.scheme);
-    headers.insert(HeaderName::from_static("x-forwarded-host"), (*host).clone());
+    headers.insert(HeaderName::from_static("x-forwarded-host"), (*public_host).clone());
     if *kind == UpstreamKind::Devpi {
         // Without it devpi writes `http://` links into its answers, and its client then logs in past the gateway.
         set(headers, "x-outside-url", public_base);

@@ -20,7 +20,7 @@ use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
 use super::UpstreamError;
-use super::body::{Body, BoxError};
+use super::body::{Body, BoxError, Silence};
 
 /// Where an upstream listens.
 #[derive(Clone, Debug)]
@@ -37,6 +37,8 @@ pub struct Target {
 #[derive(Debug)]
 pub struct Pool {
     target: Target,
+    /// How long an answer may fall silent.
+    silence: Duration,
     idle: RefCell<Vec<Idle>>,
 }
 
@@ -56,8 +58,8 @@ impl Pool {
     const READ_BUFFER: usize = 256 * 1024;
 
     /// No connection yet.
-    pub fn new(target: Target) -> Rc<Self> {
-        Rc::new(Self { target, idle: RefCell::default() })
+    pub fn new(target: Target, silence: Duration) -> Rc<Self> {
+        Rc::new(Self { target, silence, idle: RefCell::default() })
     }
 
     /// Sends a request and waits for the head of its answer.
@@ -68,7 +70,7 @@ impl Pool {
         if !is_repeatable(&request) {
             let mut sender = self.connect().await?;
             let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
-            return Ok(response.map(|body| answering(body, None)));
+            return Ok(response.map(|body| answering(body, None, self.silence)));
         }
         while let Some(mut sender) = self.take_idle() {
             if let Ok(response) = sender.send_request(again(&request)).await {
@@ -83,7 +85,7 @@ impl Pool {
     /// The answer, and afterwards its connection back into the pool.
     fn keeping(self: &Rc<Self>, response: Response<Incoming>, sender: SendRequest<Body>) -> Response<Body> {
         let lease = Lease { pool: Rc::downgrade(self), sender };
-        response.map(|body| answering(body, Some(lease)))
+        response.map(|body| answering(body, Some(lease), self.silence))
     }
 
     fn take_idle(&self) -> Option<SendRequest<Body>> {
@@ -163,16 +165,18 @@ impl Lease {
     }
 }
 
-fn answering(body: Incoming, lease: Option<Lease>) -> Body {
-    let mut answer = Answer { body, lease };
+fn answering(body: Incoming, lease: Option<Lease>, silence: Duration) -> Body {
+    let mut answer = Answer { body, lease, silence: Silence::new(silence) };
     answer.give_back_at_end();
     Body::new(answer)
 }
 
-/// The body of an upstream's answer. If the upstream breaks off, so does the client's answer: never a clean end.
+/// The body of an upstream's answer. If the upstream breaks off or falls silent, so does the client's answer: never a
+/// clean end.
 struct Answer {
     body: Incoming,
     lease: Option<Lease>,
+    silence: Silence,
 }
 
 impl Answer {
@@ -194,7 +198,12 @@ impl HttpBody for Answer {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         loop {
-            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
+                let stalled = ready!(self.silence.poll_too_long(cx));
+                return Poll::Ready(Some(Err(stalled.into())));
+            };
+            self.silence.end();
+            match frame {
                 Some(Ok(frame)) if frame.is_trailers() => {}
                 Some(Ok(frame)) => return Poll::Ready(Some(Ok(frame))),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),

@@ -128,6 +128,9 @@ pub enum UpstreamError {
     /// It tried to leave HTTP.
     #[error("it answered with a protocol switch")]
     Switch,
+    /// The upload is not the one that was decided about; no request should be able to cause this.
+    #[error("the permit is for another upload")]
+    NotPermitted,
     /// It refuses the credential that the gateway uses.
     #[error("it refuses the gateway's own credential (HTTP {0})")]
     CredentialRefused(u16),

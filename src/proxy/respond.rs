@@ -120,7 +120,8 @@ fn status_of(refusal: &Refusal) -> StatusCode {
         Refusal::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         Refusal::Upload(error) if error.is_too_large() => StatusCode::PAYLOAD_TOO_LARGE,
         Refusal::Upload(error) if error.is_unsupported_media_type() => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        Refusal::Upload(error) if error.is_spool_failure() => StatusCode::INSUFFICIENT_STORAGE,
+        Refusal::Upload(error) if error.is_disk_full() => StatusCode::INSUFFICIENT_STORAGE,
+        Refusal::Upload(error) if error.is_spool_failure() => StatusCode::SERVICE_UNAVAILABLE,
         Refusal::Upload(_) => StatusCode::BAD_REQUEST,
         Refusal::Stalled => StatusCode::REQUEST_TIMEOUT,
         Refusal::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -148,6 +149,7 @@ fn public_words(refusal: &Refusal) -> String {
             UpstreamError::Broken(_) => {
                 "the index broke the connection; look whether the file is there".to_owned()
             }
+            UpstreamError::NotPermitted => "the gateway failed; tell its administrator".to_owned(),
             UpstreamError::Switch => "the index answered with a protocol switch".to_owned(),
             UpstreamError::Redirect(_) => {
                 "the index answered the upload with a redirect; tell the gateway's administrator".to_owned()

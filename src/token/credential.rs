@@ -125,14 +125,17 @@ fn split_scheme(value: &[u8]) -> (&[u8], &[u8]) {
     (&value[..end], value[end..].trim_ascii())
 }
 
-/// The prefix anywhere in a credential, plain or under base64.
+/// The prefix anywhere in a credential, plain or under base64; in a cookie, also under the base64 of one value.
 fn carries_token(value: &[u8]) -> bool {
     let has_prefix = |text: &[u8]| {
         let lower = text.to_ascii_lowercase();
         memchr::memmem::find(&lower, PREFIX.as_bytes()).is_some()
     };
     let (_, rest) = split_scheme(value);
-    has_prefix(value) || has_prefix(&lenient_base64(rest)) || has_prefix(&lenient_base64(value))
+    let mut words = value.split(|b| b.is_ascii_whitespace() || matches!(b, b'=' | b';' | b',' | b':' | b'"'));
+    has_prefix(value)
+        || [rest, value].into_iter().any(|text| has_prefix(&lenient_base64(text)))
+        || words.any(|word| has_prefix(&lenient_base64(word)))
 }
 
 fn basic_password(encoded: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
@@ -238,7 +241,9 @@ mod tests {
         }
         let encoded = STANDARD.encode(b"alice:indexgate-eyJ.a.b");
         for header in ["x-devpi-auth", "cookie", "proxy-authorization", "x-auth-token", "x-api-key"] {
-            for value in [&token[..], encoded.as_bytes(), b"auth_tkt=indexgate-eyJ.a.b; x=y"] {
+            let cookies = format!("a=b; session=\"{encoded}\"; c=d");
+            let plain = b"auth_tkt=indexgate-eyJ.a.b; x=y";
+            for value in [&token[..], encoded.as_bytes(), plain, cookies.as_bytes()] {
                 assert!(matches!(read(&[(header, value)]), Err(BadCredential::Misplaced)), "{header}");
             }
         }

@@ -106,8 +106,17 @@ impl UploadError {
         matches!(self, Self::MediaType(MediaTypeError::NotAForm(_)))
     }
 
-    /// Our disk failed, not the client (507 when it is full, otherwise 503).
+    /// Our disk failed, not the client.
     pub const fn is_spool_failure(&self) -> bool {
         matches!(self, Self::Spool(_) | Self::Archive(ArchiveError::Spool(_)))
+    }
+
+    /// Our disk failed because it is full.
+    pub fn is_disk_full(&self) -> bool {
+        let (Self::Spool(error) | Self::Archive(ArchiveError::Spool(error))) = self else { return false };
+        matches!(
+            error.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+        )
     }
 }

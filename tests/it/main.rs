@@ -6,6 +6,14 @@ mod support;
 
 mod architecture;
 mod clients;
+mod docs;
+mod exchange;
+mod hostile;
+mod keys;
+mod limits;
 mod parts;
+mod passwords;
 mod pytp;
+mod relay;
 mod schema;
+mod tokens;

@@ -28,7 +28,9 @@ pub const AUDIENCE: &str = "pypi.corp.example";
 pub struct Setup {
     authority: Arc<Authority>,
     directory: TempDir,
+    environment: Vec<(&'static str, String)>,
     top: String,
+    listen: String,
     tables: String,
 }
 
@@ -37,6 +39,7 @@ pub struct Gateway {
     server: Server,
     authority: Arc<Authority>,
     directory: TempDir,
+    environment: Vec<(&'static str, String)>,
     url: String,
 }
 
@@ -45,7 +48,8 @@ impl Setup {
     pub fn new(authority: &Arc<Authority>) -> Self {
         let directory = scratch_directory();
         fs::create_dir(directory.path().join("secrets")).expect("the directory is new");
-        Self { authority: authority.clone(), directory, top: String::new(), tables: String::new() }
+        let [top, listen, tables] = std::array::from_fn(|_| String::new());
+        Self { authority: authority.clone(), directory, environment: Vec::new(), top, listen, tables }
     }
 
     /// Trusts `issuer` under this name.
@@ -106,6 +110,19 @@ impl Setup {
         self
     }
 
+    /// Adds an environment variable; there are no others but `PATH`.
+    pub fn environment(mut self, name: &'static str, value: &str) -> Self {
+        self.environment.push((name, value.to_owned()));
+        self
+    }
+
+    /// Adds keys to `[listen]`.
+    pub fn listen(mut self, toml: &str) -> Self {
+        self.listen.push_str(toml.trim_end());
+        self.listen.push('\n');
+        self
+    }
+
     /// Writes the file `secrets/{name}`, which only its owner can read.
     pub fn secret(self, name: &str, value: &str) -> Self {
         let path = self.directory.path().join("secrets").join(name);
@@ -130,15 +147,11 @@ impl Setup {
             attempts += 1;
             let address = format!("127.0.0.1:{}", free_port());
             let config = self.write_config(&address);
-            let mut command = Command::new(binary());
-            // A proxy or a certificate file of this machine is none of its business.
-            command.env_clear().env("PATH", "/usr/bin:/bin").current_dir(self.directory.path());
-            command.arg("serve").arg("--config").arg(config);
-            let mut server = Server::spawn("indexgate", &mut command);
-            match server.wait_until("listening", |log| log.contains("listening on http")) {
-                Ok(()) => {
+            match launch(&config, &self.environment) {
+                Ok(server) => {
+                    let Self { authority, directory, environment, .. } = self;
                     let url = format!("https://{address}");
-                    return Ok(Gateway { server, authority: self.authority, directory: self.directory, url });
+                    return Ok(Gateway { server, authority, directory, environment, url });
                 }
                 Err(problem) if problem.contains("in use") && attempts < 5 => {}
                 Err(problem) => return Err(problem),
@@ -155,7 +168,7 @@ impl Setup {
         let (certificate, key) = (self.authority.certificate_file(), self.authority.key_file());
         let tls = format!("{{ certificate_file = {}, key_file = {} }}", quoted(&certificate), quoted(&key));
         if !self.tables.contains("[listen]") {
-            let _ = writeln!(config, "[listen]\naddress = \"{address}\"\ntls = {tls}\n");
+            let _ = writeln!(config, "[listen]\naddress = \"{address}\"\ntls = {tls}\n{}", self.listen);
         }
         if !self.tables.contains("[audit]") {
             let _ =
@@ -168,10 +181,35 @@ impl Setup {
     }
 }
 
+/// Starts the gateway that was built with this program, and waits until it listens.
+fn launch(config: &Path, environment: &[(&'static str, String)]) -> Result<Server, String> {
+    let mut command = Command::new(binary());
+    // A proxy or a certificate file of this machine is none of its business.
+    command.env_clear().env("PATH", "/usr/bin:/bin").envs(environment.iter().cloned());
+    command.current_dir(config.parent().expect("a file lies in a directory"));
+    command.arg("serve").arg("--config").arg(config);
+    let mut server = Server::spawn("indexgate", &mut command);
+    server.wait_until("listening", |log| log.contains("listening on http"))?;
+    Ok(server)
+}
+
 impl Gateway {
     /// `https://127.0.0.1:PORT`.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Kills it as a power cut would, and starts it again in its place with its configuration edited.
+    #[track_caller]
+    pub fn restart(self, edit: impl FnOnce(String) -> String) -> Self {
+        let config = self.config_file();
+        let Self { mut server, authority, directory, environment, url } = self;
+        server.signal("KILL");
+        server.wait(Duration::from_secs(10));
+        let edited = edit(fs::read_to_string(&config).expect("it was written"));
+        fs::write(&config, edited).expect("the configuration can be written");
+        let server = launch(&config, &environment).unwrap_or_else(|problem| panic!("{problem}"));
+        Self { server, authority, directory, environment, url }
     }
 
     /// Where its configuration, secrets and state lie.
@@ -182,6 +220,11 @@ impl Gateway {
     /// The configuration as written.
     pub fn config_file(&self) -> PathBuf {
         self.directory.path().join("indexgate.toml")
+    }
+
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.server.id()
     }
 
     /// The process, for signals and its log.

@@ -4,6 +4,7 @@
 //! Everything here blocks: a test reads from top to bottom. What goes wrong panics with a sentence.
 #![allow(dead_code, reason = "each program that includes this module uses its own part of it")]
 
+pub mod bare;
 pub mod claims;
 pub mod clients;
 pub mod devpi;

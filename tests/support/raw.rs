@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
+use socket2::SockRef;
 
 use super::package::Package;
 use super::tls::Authority;
@@ -101,6 +102,29 @@ impl Wire {
                 tls.flush()?;
                 tls.sock.shutdown(Shutdown::Write)
             }
+        }
+    }
+
+    /// Breaks the connection off with a reset: what is under way in either direction is lost.
+    pub fn reset(self) {
+        let at_once = SockRef::from(self.tcp()).set_linger(Some(Duration::ZERO));
+        at_once.expect("a socket can be closed at once");
+    }
+
+    /// How long to wait for an answer, instead of the usual patience.
+    pub fn wait_at_most(&self, patience: Duration) {
+        self.tcp().set_read_timeout(Some(patience)).expect("a socket can have a timeout");
+    }
+
+    /// How long to wait until bytes can be sent, instead of the usual patience.
+    pub fn push_at_most(&self, patience: Duration) {
+        self.tcp().set_write_timeout(Some(patience)).expect("a socket can have a timeout");
+    }
+
+    fn tcp(&self) -> &TcpStream {
+        match &self.stream {
+            Stream::Plain(tcp) => tcp,
+            Stream::Tls(tls) => &tls.sock,
         }
     }
 
@@ -303,6 +327,14 @@ impl Raw {
         let body = body.into();
         self = self.header("Content-Length", body.len().to_string());
         self.body = Some(body);
+        self
+    }
+
+    /// Adds a body of unknown length, in chunks of `size` bytes.
+    pub fn chunked(mut self, body: &[u8], size: usize) -> Self {
+        self = self.header("Transfer-Encoding", "chunked");
+        let chunk = |piece: &[u8]| [format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat();
+        self.body = Some([body.chunks(size).flat_map(chunk).collect(), b"0\r\n\r\n".to_vec()].concat());
         self
     }
 

@@ -80,7 +80,7 @@ name = "github"
 preset = "github"
 algorithms = "RS256"
 max_lifetime = "1h"
-require = { repository_owner_id = [4455], event = "push" }
+require = { repository_owner_id = [4455], events = "push", claims = { runner_environment = "self-hosted" } }
 [[issuer]]
 name = "gitlab"
 preset = "gitlab"
@@ -374,7 +374,7 @@ fn a_mistake_is_seen_by_the_reader_and_by_the_schema() {
         ("passwords = \"warn\"", "passwords = \"never\""),
         ("preset = \"github\"", "preset = \"gitHub\""),
         ("algorithms = \"RS256\"", "algorithms = \"HS256\""),
-        ("event = \"push\"", "events = \"push\""),
+        ("events = \"push\"", "event = \"push\""),
         ("identity_claims = [\"build_job\"]\n", ""),
         ("url = \"https://jenkins.corp.example/oidc\"\n", ""),
         ("jwks_file = \"jwks.json\"", "jwks_file = \"jwks.json\"\njwks_host = \"x\""),
