@@ -227,7 +227,11 @@ impl<'a> Value<'a> {
     /// A number of bytes: `"1GiB"`, `"100MB"`, or a plain number.
     pub fn size(&self) -> Option<u64> {
         if let DeValue::Integer(_) = self.raw() {
-            return self.integer().and_then(|number| u64::try_from(number).ok());
+            let size = self.integer().map(u64::try_from)?;
+            if size.is_err() {
+                self.problem("a size cannot be negative", "write a number of bytes, or \"1GiB\"");
+            }
+            return size.ok();
         }
         let text = self.text()?;
         let size: Result<bytesize::ByteSize, _> = text.parse();

@@ -135,7 +135,11 @@ fn parse_url(text: &str) -> Option<Base> {
         _ => return None,
     };
     let host = uri.host()?.trim_start_matches('[').trim_end_matches(']').to_owned();
-    let port = uri.port_u16().unwrap_or(if https { 443 } else { 80 });
+    let port = match uri.authority()?.as_str().strip_prefix(uri.host()?)? {
+        "" if https => 443,
+        "" => 80,
+        port => port.strip_prefix(':')?.parse().ok()?,
+    };
     let path = uri.path().trim_end_matches('/').to_owned();
     let authority = HeaderValue::from_str(uri.authority()?.as_str()).ok()?;
     Some(Base { https, host, port, path, authority })

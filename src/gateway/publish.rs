@@ -1,6 +1,8 @@
 //! The guarded lane: an upload with an upload token. Received whole, checked, decided, rebuilt, and only then sent.
 
-use bytes::Bytes;
+use std::time::Duration;
+
+use bytes::BytesMut;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Response, request};
 use tokio::task::spawn_blocking;
@@ -11,6 +13,9 @@ use crate::policy::{Asked, decide, why_no_upload};
 use crate::proxy::{Arriving, Body, Caller, IndexRoute, Refusal, UpstreamError};
 use crate::token::{BadToken, UploadIdentity};
 use crate::upload::{Receiver, Upload, UploadError};
+
+/// How long an upload may take to arrive, however steadily: a token that has ended meanwhile was good at its start.
+const LONGEST_UPLOAD: Duration = Duration::from_secs(3600);
 
 impl Gateway {
     /// An upload, from its head to the index's answer.
@@ -23,12 +28,12 @@ impl Gateway {
         caller: &Caller,
         story: &mut Story,
     ) -> Result<Response<Body>, Refusal> {
-        if self.store.is_revoked(&identity.token_id).await? {
-            return Err(BadToken::Revoked.into());
-        }
+        self.check_not_revoked(&identity).await?;
         check_index(&identity, index)?;
         let upload = self.receive(&head.headers, &mut body).await?;
         story.uploading(&index.index, &upload);
+        // It may have been given back while the upload arrived.
+        self.check_not_revoked(&identity).await?;
 
         let asked = Asked {
             index: index.index.clone(),
@@ -78,13 +83,24 @@ impl Gateway {
         }
     }
 
+    async fn check_not_revoked(&self, identity: &UploadIdentity) -> Result<(), Refusal> {
+        match self.store.is_revoked(&identity.token_id).await? {
+            true => Err(BadToken::Revoked.into()),
+            false => Ok(()),
+        }
+    }
+
     /// Reads the form to its end. The inspection runs beside the reading, on a blocking thread, one batch behind; no
     /// blocking thread ever waits for a client.
     pub(super) async fn receive(&self, headers: &HeaderMap, body: &mut Arriving) -> Result<Upload, Refusal> {
+        timeout(LONGEST_UPLOAD, self.receive_form(headers, body)).await.unwrap_or(Err(Refusal::Stalled))
+    }
+
+    async fn receive_form(&self, headers: &HeaderMap, body: &mut Arriving) -> Result<Upload, Refusal> {
         let mut receiver = self.receiver(headers)?;
         let mut batch = self.next_batch(body).await?;
-        while let Some(chunks) = batch {
-            let inspection = spawn_blocking(move || inspect(receiver, &chunks));
+        while let Some(bytes) = batch {
+            let inspection = spawn_blocking(move || inspect(receiver, &bytes));
             let inspected = async { Ok(inspection.await.map_err(|_| Refusal::Internal)??) };
             (receiver, batch) = tokio::try_join!(inspected, self.next_batch(body))?;
         }
@@ -106,24 +122,21 @@ impl Gateway {
         Ok(Receiver::new(content_type, limits, &self.setup.spool)?)
     }
 
-    /// What has arrived, up to a batch; waits for the first bytes. `None` at the end.
-    async fn next_batch(&self, body: &mut Arriving) -> Result<Option<Vec<Bytes>>, Refusal> {
+    /// The next batch; less only at the end. `None` after the last.
+    async fn next_batch(&self, body: &mut Arriving) -> Result<Option<BytesMut>, Refusal> {
         const BATCH: usize = 512 * 1024;
-        let mut chunks = Vec::new();
-        let mut size = 0;
-        while size < BATCH {
+        // One buffer, because a client may send its upload byte by byte.
+        let mut batch = BytesMut::new();
+        while batch.len() < BATCH {
             let next = timeout(self.setup.limits.body_pause, body.next()).await;
             match next.map_err(|_| Refusal::Stalled)? {
-                Some(Ok(chunk)) => {
-                    size += chunk.len();
-                    chunks.push(chunk);
-                }
+                Some(Ok(chunk)) => batch.extend_from_slice(&chunk),
                 // Half an upload is no upload.
                 Some(Err(_)) => return Err(Refusal::Aborted),
                 None => break,
             }
         }
-        Ok((!chunks.is_empty()).then_some(chunks))
+        Ok((!batch.is_empty()).then_some(batch))
     }
 }
 
@@ -155,9 +168,7 @@ fn may_be_stored(answer: &Result<Response<Body>, UpstreamError>) -> bool {
     }
 }
 
-fn inspect(mut receiver: Receiver, chunks: &[Bytes]) -> Result<Receiver, UploadError> {
-    for chunk in chunks {
-        receiver.push(chunk)?;
-    }
+fn inspect(mut receiver: Receiver, batch: &[u8]) -> Result<Receiver, UploadError> {
+    receiver.push(batch)?;
     Ok(receiver)
 }

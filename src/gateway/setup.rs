@@ -133,13 +133,22 @@ impl Setup {
             Some(b"http") => "http",
             Some(_) | None => scheme,
         };
-        // The last address that no trusted proxy of ours has: what stands before it is whatever the client wrote.
-        let named = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
-        let chain: Vec<IpAddr> = named
-            .flat_map(|value| value.split(','))
-            .map_while(|address| address.trim().parse().ok())
+        // From the right, as far as proxies of ours wrote it: what stands before is whatever the client wrote.
+        let named: Vec<&[u8]> = headers
+            .get_all("x-forwarded-for")
+            .iter()
+            .flat_map(|value| value.as_bytes().split(|b| *b == b','))
             .collect();
-        let address = chain.into_iter().rev().find(|address| !self.trusts(*address)).unwrap_or(peer.address);
+        let mut address = peer.address;
+        for hop in named.into_iter().rev() {
+            let Some(hop) = std::str::from_utf8(hop).ok().and_then(|hop| hop.trim().parse().ok()) else {
+                break;
+            };
+            address = hop;
+            if !self.trusts(hop) {
+                break;
+            }
+        }
         Caller { address, scheme }
     }
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{Response, StatusCode};
-use http_body_util::{BodyExt as _, Collected, Limited};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::ext::ReasonPhrase;
 
 use super::UpstreamError;
@@ -26,8 +26,8 @@ pub(super) async fn guarded_answer(answer: Response<Body>, shown: &Shown) -> Res
         | StatusCode::NOT_FOUND
         | StatusCode::CONFLICT
         | StatusCode::PAYLOAD_TOO_LARGE
-        | StatusCode::UNPROCESSABLE_ENTITY => Ok(cleaned(answer, shown).await),
-        _ if status.is_success() => Ok(cleaned(answer, shown).await),
+        | StatusCode::UNPROCESSABLE_ENTITY => cleaned(answer, shown).await,
+        _ if status.is_success() => cleaned(answer, shown).await,
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             Err(UpstreamError::CredentialRefused(status.as_u16()))
         }
@@ -37,8 +37,8 @@ pub(super) async fn guarded_answer(answer: Response<Body>, shown: &Shown) -> Res
     }
 }
 
-/// The status always passes, because the file may be stored. The words pass if they are safe.
-async fn cleaned(answer: Response<Body>, shown: &Shown) -> Answered {
+/// The status passes, because the file may be stored. The words pass if they are safe.
+async fn cleaned(answer: Response<Body>, shown: &Shown) -> Result<Answered, UpstreamError> {
     let (mut head, body) = answer.into_parts();
     head.headers = returned_from_guarded(&head.headers);
     let reason = head.extensions.remove::<ReasonPhrase>();
@@ -54,17 +54,20 @@ async fn cleaned(answer: Response<Body>, shown: &Shown) -> Answered {
     }
     // The length is the gateway's to say: the body may have been left out.
     head.headers.remove(CONTENT_LENGTH);
-    let body = Limited::new(body, LARGEST_ANSWER).collect().await.map(Collected::to_bytes);
-    match body {
-        Ok(body) if !echoes && !shown.is_in(&body) => Response::from_parts(head, whole(body)),
-        Ok(_) | Err(_) => {
-            tracing::warn!(
-                status = head.status.as_u16(),
-                "the body of an index's answer was left out: too long, broken off, or it held the gateway's credential"
-            );
-            Response::from_parts(head, whole(Bytes::new()))
-        }
-    }
+    let body = match Limited::new(body, LARGEST_ANSWER).collect().await {
+        Ok(body) => Some(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => None,
+        Err(error) => return Err(UpstreamError::Broken(error.to_string())),
+    };
+    let body = body.filter(|body| !echoes && !shown.is_in(body)).unwrap_or_else(|| {
+        let status = head.status.as_u16();
+        tracing::warn!(
+            status,
+            "left out the body of the index's answer: too long, or the gateway's credential in it"
+        );
+        Bytes::new()
+    });
+    Ok(Response::from_parts(head, whole(body)))
 }
 
 /// Answers to uploads are a line or a page; this much of one is looked at and passed on.

@@ -60,8 +60,8 @@ pub struct DevpiLogin {
     user: String,
     password: Secret<String>,
     token: ArcSwapOption<LoginToken>,
-    /// Held while somebody logs in, so that one login serves everybody who waits.
-    pub(super) logging_in: tokio::sync::Mutex<()>,
+    /// Held while somebody logs in, so that one login serves everybody who waits. Holds when a login last failed.
+    pub(super) logging_in: tokio::sync::Mutex<Option<Timestamp>>,
 }
 
 /// What `/+login` gave.

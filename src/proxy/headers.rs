@@ -243,7 +243,9 @@ pub fn returned(received: &HeaderMap) -> HeaderMap {
     let dropped: Vec<String> = nominated(received).collect();
     let mut headers = HeaderMap::with_capacity(received.len());
     for (name, value) in received {
-        let of_this_hop = [CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE].contains(name)
+        let ambiguous = name == CONTENT_LENGTH && received.contains_key(TRANSFER_ENCODING);
+        let of_this_hop = ambiguous
+            || [CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE].contains(name)
             || matches!(name.as_str(), "keep-alive" | "proxy-authenticate" | "proxy-connection");
         if !of_this_hop && !dropped.iter().any(|other| other == name.as_str()) {
             headers.append(name.clone(), value.clone());

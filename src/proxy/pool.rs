@@ -48,6 +48,15 @@ struct Idle {
     since: Instant,
 }
 
+/// How a connection ends, also when this process does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// In the ordinary way.
+    Close,
+    /// By a reset: pypiserver stores half an upload if its connection ends in the ordinary way.
+    Reset,
+}
+
 impl Pool {
     /// Connections that are kept; more are closed after their answer.
     const MOST_IDLE: usize = 64;
@@ -68,7 +77,7 @@ impl Pool {
     /// connection turns out to be dead: what changes something is sent at most once, on a connection of its own.
     pub async fn send(self: &Rc<Self>, request: Request<Body>) -> Result<Response<Body>, UpstreamError> {
         if !is_repeatable(&request) {
-            let mut sender = self.connect().await?;
+            let mut sender = self.connect(Ending::Reset).await?;
             let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
             return Ok(response.map(|body| answering(body, None, self.silence)));
         }
@@ -77,7 +86,7 @@ impl Pool {
                 return Ok(self.keeping(response, sender));
             }
         }
-        let mut sender = self.connect().await?;
+        let mut sender = self.connect(Ending::Close).await?;
         let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
         Ok(self.keeping(response, sender))
     }
@@ -98,16 +107,19 @@ impl Pool {
         None
     }
 
-    async fn connect(&self) -> Result<SendRequest<Body>, UpstreamError> {
-        let connected = timeout(Self::CONNECT_TIMEOUT, self.connect_with_patience()).await;
+    async fn connect(&self, ending: Ending) -> Result<SendRequest<Body>, UpstreamError> {
+        let connected = timeout(Self::CONNECT_TIMEOUT, self.connect_with_patience(ending)).await;
         connected.unwrap_or_else(|_| Err(UpstreamError::Connect("timed out".to_owned())))
     }
 
-    async fn connect_with_patience(&self) -> Result<SendRequest<Body>, UpstreamError> {
+    async fn connect_with_patience(&self, ending: Ending) -> Result<SendRequest<Body>, UpstreamError> {
         let failed = |error: std::io::Error| UpstreamError::Connect(error.to_string());
         let Target { host, port, tls } = &self.target;
         let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(failed)?;
         stream.set_nodelay(true).map_err(failed)?;
+        if ending == Ending::Reset {
+            stream.set_zero_linger().map_err(failed)?;
+        }
         let Some(tls) = tls else { return handshake(stream).await };
         let name =
             ServerName::try_from(host.clone()).map_err(|error| UpstreamError::Connect(error.to_string()))?;
@@ -205,7 +217,11 @@ impl HttpBody for Answer {
             self.silence.end();
             match frame {
                 Some(Ok(frame)) if frame.is_trailers() => {}
-                Some(Ok(frame)) => return Poll::Ready(Some(Ok(frame))),
+                Some(Ok(frame)) => {
+                    // hyper asks no further once the declared length is reached.
+                    self.give_back_at_end();
+                    return Poll::Ready(Some(Ok(frame)));
+                }
                 Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
                 None => {
                     if let Some(lease) = self.lease.take() {

@@ -1,11 +1,13 @@
 //! The guarded lane's last hop: a checked upload goes to the index with the gateway's credential.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
 use http::{Method, Request, StatusCode};
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, Limited};
+use tokio::time::timeout;
 
 use super::answer::{Answered, guarded_answer};
 use super::body::{Body, Progress, whole};
@@ -16,6 +18,13 @@ use super::upstream::{Upstream, header};
 use super::{IndexRoute, UpstreamError};
 use crate::policy::Permit;
 use crate::upload::{RebuiltBody, Upload};
+
+/// devpi takes 160 ms to check a password.
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Seconds after a failed login before the next one.
+const RETRY_LOGIN_AFTER: i64 = 3;
+/// The answer of a login is a token and a few words.
+const LARGEST_LOGIN: usize = 64 * 1024;
 
 /// An upload as it is sent: once, and once more if the index has forgotten the gateway's login.
 struct Form<'a> {
@@ -91,11 +100,22 @@ impl Upstream {
         if let Some(token) = login.current(self.clock.now()) {
             return Ok(token);
         }
-        let _one_at_a_time = login.logging_in.lock().await;
+        let mut failed_at = login.logging_in.lock().await;
         let now = self.clock.now();
         if let Some(token) = login.current(now) {
             return Ok(token);
         }
+        // Who waited while a login failed does not wait for the same once more.
+        if failed_at.is_some_and(|at| now.seconds_since(at) < RETRY_LOGIN_AFTER) {
+            return Err(UpstreamError::Login("it failed a moment ago".to_owned()));
+        }
+        let attempt = timeout(LOGIN_TIMEOUT, self.log_in(login)).await;
+        let attempt = attempt.unwrap_or(Err(UpstreamError::Slow(LOGIN_TIMEOUT)));
+        *failed_at = attempt.is_err().then(|| self.clock.now());
+        attempt
+    }
+
+    async fn log_in(&self, login: &DevpiLogin) -> Result<Arc<LoginToken>, UpstreamError> {
         let answer = self.send(self.login_request(login)?, &Progress::start()).await?;
         match answer.status() {
             StatusCode::OK => {}
@@ -104,9 +124,9 @@ impl Upstream {
             }
             status => return Err(UpstreamError::Login(format!("HTTP {}", status.as_u16()))),
         }
-        let answer = http_body_util::Limited::new(answer.into_body(), 64 * 1024).collect().await;
+        let answer = Limited::new(answer.into_body(), LARGEST_LOGIN).collect().await;
         let answer = answer.map_err(|error| UpstreamError::Login(error.to_string()))?.to_bytes();
-        login.accept(&answer, now).map_err(|why| UpstreamError::Login(why.to_owned()))
+        login.accept(&answer, self.clock.now()).map_err(|why| UpstreamError::Login(why.to_owned()))
     }
 
     fn login_request(&self, login: &DevpiLogin) -> Result<Request<Body>, UpstreamError> {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+    ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
 };
 use http::{Response, StatusCode};
 use hyper::ext::ReasonPhrase;
@@ -45,6 +45,8 @@ pub fn refused(refusal: &Refusal, reference: &str, asked: &HeaderMap) -> Respons
     match refusal {
         Refusal::Method => set(&mut response, ALLOW, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
         Refusal::Store(_) => set(&mut response, RETRY_AFTER, "5"),
+        // Where one request ends and the next begins is in doubt.
+        Refusal::BadHead(_) => set(&mut response, CONNECTION, "close"),
         _ => {}
     }
     response

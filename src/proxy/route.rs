@@ -99,11 +99,11 @@ pub enum Route<'a> {
 impl Routes {
     /// Finds the door for a method and a raw target.
     pub fn find(&self, method: &Method, path: &str, query: Option<&str>) -> Result<Route<'_>, Refusal> {
-        check_method(method)?;
         let plain = resolved(path);
         if let Some(own) = self.own_path(path, &plain.path) {
             return Ok(Route::Own(own));
         }
+        check_method(method)?;
         if plain.climbs || self.upstream(path) != self.upstream(&plain.path) {
             return Err(Refusal::BadTarget("it leads out of the part of the index that is served here"));
         }
@@ -181,7 +181,7 @@ impl UpstreamRoute {
 
 /// Methods are compared as bytes: some index servers take `post` for `POST`. `CONNECT` and `TRACE` are never served.
 fn check_method(method: &Method) -> Result<(), Refusal> {
-    let upper_case = method.as_str().bytes().all(|b| b.is_ascii_uppercase() || b == b'-');
+    let upper_case = method.as_str().bytes().all(|b| b.is_ascii_uppercase());
     if !upper_case || method == Method::CONNECT || method == Method::TRACE || method.as_str() == "TRACK" {
         return Err(Refusal::Method);
     }
