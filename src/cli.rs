@@ -1,6 +1,7 @@
 //! The command line.
 
 mod check;
+mod schema;
 mod serve;
 
 use std::path::PathBuf;
@@ -31,6 +32,11 @@ enum Command {
     ///
     /// Changes nothing and needs no network. Exits with 0 if the configuration can be served, and with 1 if not.
     Check(ConfigArgument),
+    /// Print a JSON Schema of the configuration, for editors
+    ///
+    /// Editors with a TOML language server then complete keys, explain them and mark mistakes. What only the gateway can
+    /// know, such as whether a name exists, `indexgate check` tells.
+    Schema(SchemaArguments),
 }
 
 #[derive(Debug, Args)]
@@ -40,9 +46,17 @@ struct ConfigArgument {
     config: PathBuf,
 }
 
+#[derive(Debug, Args)]
+struct SchemaArguments {
+    /// The schema of the files that `include` names, which hold rules only
+    #[arg(long)]
+    rules: bool,
+}
+
 const EXAMPLES: &str = "Examples:
   indexgate check --config /etc/indexgate/indexgate.toml
   indexgate serve --config /etc/indexgate/indexgate.toml
+  indexgate schema > indexgate.schema.json
   uv publish --trusted-publishing always --publish-url https://pypi.corp.example/root/prod/ dist/*";
 
 /// Runs what the arguments ask for.
@@ -50,5 +64,6 @@ pub fn run() -> ExitCode {
     match Arguments::parse().command {
         Command::Serve(arguments) => serve::serve(&arguments.config),
         Command::Check(arguments) => check::check(&arguments.config),
+        Command::Schema(arguments) => schema::schema(arguments.rules),
     }
 }

@@ -1,7 +1,7 @@
 //! One request, from its head to its answer. Read this first.
 //!
 //! ```text
-//!                    ┌ own path ─────────► exchange: audience, mint, burn
+//!                    ┌ own path ─────────► exchange: discovery, audience, mint, check, burn
 //! request ─► route ──┤
 //!                    │                ┌ none, or classic ─► relay: as it came, or refused where
 //!                    │                │                     the rules restrict passwords
@@ -11,9 +11,11 @@
 //!                                                           else:   refused
 //! ```
 
+mod check;
 mod exchange;
 mod passwords;
 mod publish;
+mod pytp;
 mod setup;
 mod story;
 
@@ -21,14 +23,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, CONNECTION, EXPECT};
-use http::{HeaderValue, Request, Response, StatusCode, request};
+use http::{HeaderValue, Method, Request, Response, StatusCode, request};
 use hyper::body::Incoming;
 
 use crate::clock::Clock;
-use crate::names::UpstreamName;
+use crate::names::{IndexName, UpstreamName};
 use crate::observe::audit::{Audit, Event, Outcome};
 use crate::proxy::{
-    Arriving, Body, Caller, OwnPath, Refusal, Route, Upstream, check_request, has_one_length, refused,
+    Arriving, Body, Caller, Endpoint, OwnPath, Refusal, Route, Upstream, check_request, has_one_length,
+    refused,
 };
 use crate::store::Store;
 use crate::token::{BadCredential, Credential, mentions_upload_token};
@@ -99,16 +102,33 @@ impl Gateway {
     /// The exchange. These paths never reach an upstream and look at no credential.
     async fn own(
         &self,
-        path: OwnPath,
+        path: OwnPath<'_>,
         head: &request::Parts,
         body: Arriving,
         caller: &Caller,
     ) -> Response<Body> {
         match path {
-            OwnPath::Audience => self.audience(&head.method),
-            OwnPath::Mint => self.mint(&head.method, body, caller).await,
-            OwnPath::Burn => self.burn(&head.method, body, caller).await,
+            OwnPath::Discovery => self.discovery(head),
+            OwnPath::Host(endpoint) => self.step(endpoint, None, &head.method, body, caller).await,
+            OwnPath::Index(index, endpoint) => self.step_of_index(index, endpoint, head, body, caller).await,
             OwnPath::Unknown => exchange::unknown(),
+        }
+    }
+
+    /// One step of the exchange: for every index of the host, or for one alone.
+    async fn step(
+        &self,
+        endpoint: Endpoint,
+        index: Option<&IndexName>,
+        method: &Method,
+        body: Arriving,
+        caller: &Caller,
+    ) -> Response<Body> {
+        match endpoint {
+            Endpoint::Audience => self.audience(method),
+            Endpoint::Mint => self.mint(index, method, body, caller).await,
+            Endpoint::Check => self.check(index, method, body, caller).await,
+            Endpoint::Burn => self.burn(method, body, caller).await,
         }
     }
 

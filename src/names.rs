@@ -136,12 +136,14 @@ configured_name! {
 
 /// Why a text cannot name something in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` is not a usable name: 1 to 64 ASCII letters, digits, `-`, `_` and `.`", printable(.0))]
+#[error("`{}` is not a usable name: 1 to 64 ASCII letters, digits, `-`, `_` and `.`, and not only the last three", printable(.0))]
 pub struct BadName(pub String);
 
 fn check_configured_name(text: &str) -> Result<(), BadName> {
+    // `.` and `..` would be something else in the paths that an index has.
     let well_formed = (1..=64).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+        && text.bytes().any(|b| b.is_ascii_alphanumeric());
     if well_formed { Ok(()) } else { Err(BadName(text.to_owned())) }
 }
 
@@ -196,6 +198,16 @@ mod tests {
             &long,
         ] {
             assert!(bad.parse::<ProjectName>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_configured_name_can_stand_in_a_path() {
+        for good in ["prod", "A.b_c-1", "0"] {
+            assert!(good.parse::<IndexName>().is_ok(), "{good:?}");
+        }
+        for bad in ["", ".", "..", "-_.", "a/b", "a b", "é", "a%2e"] {
+            assert!(bad.parse::<IndexName>().is_err(), "{bad:?}");
         }
     }
 

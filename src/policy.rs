@@ -19,7 +19,7 @@ pub use claims::VerifiedClaims;
 pub use compare::Compare;
 pub use decide::{Asked, Decision, Grant, decide, survey};
 pub use expected::{Expected, JsonPattern, TextPattern, VersionTag};
-pub use explain::{Detail, why_no_token, why_no_upload};
+pub use explain::{Detail, why_no_token, why_no_token_for, why_no_upload};
 pub use glob::{BadGlob, Glob};
 pub use index::PublisherIndex;
 pub use permit::Permit;

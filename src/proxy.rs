@@ -19,6 +19,6 @@ pub use credential::{DevpiLogin, UpstreamCredential};
 pub use headers::{Caller, check_request, has_one_length, is_identity_header};
 pub use pool::Target;
 pub use refusal::{ExchangeRefusal, Refusal, UpstreamError};
-pub use respond::{exchange_refused, json, refused};
-pub use route::{IndexRoute, OwnPath, Route, Routes, UpstreamRoute, is_index_path};
+pub use respond::{exchange_errors, exchange_refused, json, refused};
+pub use route::{Endpoint, IndexRoute, OwnPath, Route, Routes, UpstreamRoute, is_index_path};
 pub use upstream::{HostHeader, Upstream, UpstreamKind, UpstreamSettings};

@@ -46,6 +46,16 @@ enum Job {
         token: String,
         reply: oneshot::Sender<Result<bool, StoreError>>,
     },
+    Use {
+        token: String,
+        until: Timestamp,
+        now: Timestamp,
+        reply: oneshot::Sender<Result<bool, StoreError>>,
+    },
+    Unuse {
+        token: String,
+        reply: oneshot::Sender<Result<(), StoreError>>,
+    },
 }
 
 impl Store {
@@ -87,6 +97,16 @@ impl Store {
         self.ask(|reply| Job::IsRevoked { token: token.to_owned(), reply }).await
     }
 
+    /// Uses up an upload token that is good for one upload: of all who ask, in any process, one hears `true`.
+    pub async fn use_once(&self, token: &str, until: Timestamp, now: Timestamp) -> Result<bool, StoreError> {
+        self.ask(|reply| Job::Use { token: token.to_owned(), until, now, reply }).await
+    }
+
+    /// Takes back [`Store::use_once`], for whoever heard `true`: there was no upload.
+    pub async fn unuse(&self, token: &str) -> Result<(), StoreError> {
+        self.ask(|reply| Job::Unuse { token: token.to_owned(), reply }).await
+    }
+
     async fn ask<T>(
         &self,
         job: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Job,
@@ -112,7 +132,8 @@ fn prepared(connection: Connection) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.execute_batch(
         "CREATE TABLE IF NOT EXISTS used_identity (key BLOB PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID;
-         CREATE TABLE IF NOT EXISTS revoked_token (token TEXT PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID;",
+         CREATE TABLE IF NOT EXISTS revoked_token (token TEXT PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID;
+         CREATE TABLE IF NOT EXISTS used_token (token TEXT PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID;",
     )?;
     Ok(connection)
 }
@@ -132,6 +153,13 @@ fn work(connection: &Connection, mut queue: mpsc::Receiver<Job>) {
             }
             Job::IsRevoked { token, reply } => {
                 _ = reply.send(is_revoked(connection, &token).map_err(StoreError::from))
+            }
+            Job::Use { token, until, now, reply } => {
+                purge(connection, &mut last_purge, now);
+                _ = reply.send(use_once(connection, &token, until).map_err(StoreError::from));
+            }
+            Job::Unuse { token, reply } => {
+                _ = reply.send(unuse(connection, &token).map_err(StoreError::from));
             }
         }
     }
@@ -154,13 +182,23 @@ fn is_revoked(connection: &Connection, token: &str) -> rusqlite::Result<bool> {
     connection.prepare_cached("SELECT 1 FROM revoked_token WHERE token = ?1")?.exists([token])
 }
 
+fn use_once(connection: &Connection, token: &str, until: Timestamp) -> rusqlite::Result<bool> {
+    let mut insert =
+        connection.prepare_cached("INSERT OR IGNORE INTO used_token (token, until) VALUES (?1, ?2)")?;
+    Ok(insert.execute((token, until.0))? == 1)
+}
+
+fn unuse(connection: &Connection, token: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached("DELETE FROM used_token WHERE token = ?1")?.execute([token]).map(|_| ())
+}
+
 /// Forgets what no longer matters, at most once a minute. Records are never dropped before their time.
 fn purge(connection: &Connection, last: &mut Timestamp, now: Timestamp) {
     if now.seconds_since(*last).abs() < 60 {
         return;
     }
     *last = now;
-    for table in ["used_identity", "revoked_token"] {
+    for table in ["used_identity", "revoked_token", "used_token"] {
         if let Err(error) = connection.execute(&format!("DELETE FROM {table} WHERE until < ?1"), [now.0]) {
             tracing::warn!(%error, table, "cannot remove old records from the store");
         }
@@ -245,6 +283,38 @@ mod tests {
             assert!(store.is_revoked("a").await.unwrap());
             assert!(!store.is_revoked("b").await.unwrap());
         });
+    }
+
+    #[test]
+    fn a_token_is_used_once_unless_the_use_is_taken_back() {
+        run(async {
+            let store = Store::open(&Location::Memory).unwrap();
+            assert!(store.use_once("a", LATER, NOW).await.unwrap());
+            assert!(!store.use_once("a", LATER, NOW).await.unwrap());
+            assert!(store.use_once("b", LATER, NOW).await.unwrap());
+            store.revoke("a", LATER, NOW).await.unwrap();
+            store.unuse("a").await.unwrap();
+            assert!(store.use_once("a", LATER, NOW).await.unwrap());
+            assert!(store.is_revoked("a").await.unwrap(), "what was given back stays so");
+            assert!(!store.use_once("b", LATER, NOW).await.unwrap());
+        });
+    }
+
+    #[test]
+    fn of_many_uploads_at_once_one_uses_the_token() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = Location::File(folder.path().join("store.db"));
+        let stores = [Store::open(&file).unwrap(), Store::open(&file).unwrap()];
+        let wins: usize = thread::scope(|scope| {
+            let racers: Vec<_> = (0..8)
+                .map(|n| {
+                    let store = stores[n % 2].clone();
+                    scope.spawn(move || run(store.use_once("a", LATER, NOW)).unwrap())
+                })
+                .collect();
+            racers.into_iter().map(|racer| usize::from(racer.join().unwrap())).sum()
+        });
+        assert_eq!(wins, 1);
     }
 
     #[test]

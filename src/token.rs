@@ -6,7 +6,7 @@ mod mint;
 
 pub use credential::{BadCredential, Credential, mentions_upload_token};
 pub use keys::{KeyFileError, TokenKeys};
-pub use mint::{BadToken, Minted, Tokens, UploadIdentity};
+pub use mint::{BadToken, Minted, Terms, Tokens, UploadIdentity};
 
 /// What every upload token begins with, so that people, secret scanners and the gateway recognise one.
 pub const PREFIX: &str = "indexgate-";

@@ -373,6 +373,7 @@ impl Settings {
         let upstreams = self.upstreams.iter().map(|settings| upstream::route(settings)).collect();
         Ok(Setup {
             hash: self.hash,
+            public_url: self.public_url.clone(),
             audience: self.audience,
             routes: Routes { indexes: self.indexes, upstreams },
             upstreams: self.upstreams,

@@ -1,4 +1,5 @@
 //! The exchange: an identity token in, an upload token out. PyPI's protocol, and uv's way to give a token back.
+//! At the paths of one index the token is for that index alone.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -7,26 +8,35 @@ use std::time::Duration;
 
 use http::{Method, Response, StatusCode};
 use moka::sync::Cache;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::{Gateway, Issuer, Story};
+use super::{Gateway, Issuer, Setup, Story, pytp};
 use crate::clock::Timestamp;
 use crate::json;
+use crate::names::IndexName;
 use crate::observe::audit::{Event, Record};
 use crate::oidc::{IdentifyError, TokenError, Unverified, identify};
-use crate::policy::{decide, why_no_token};
+use crate::policy::{Asked, Decision, VerifiedClaims, decide, why_no_token, why_no_token_for};
 use crate::proxy::{Arriving, Body, Caller, ExchangeRefusal, exchange_refused, json as json_answer};
-use crate::token::Minted;
+use crate::token::{Minted, Terms};
 
 /// The largest body of a request: a token of 16 KiB and room around it.
 const LARGEST_BODY: usize = 64 * 1024;
 
 /// Clients give up after 5 s, whatever the issuer does.
-const ANSWER_WITHIN: Duration = Duration::from_millis(3900);
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_millis(3900);
 
 /// How long after a token's `exp` its use is still remembered: the leeway in which it is accepted, and a margin.
 const REMEMBER: Duration = Duration::from_secs(30 + 60);
+
+/// Whom an identity token speaks of, and what uses it up.
+pub(super) struct Identified {
+    pub(super) claims: VerifiedClaims,
+    replay_key: [u8; 32],
+    expires: Timestamp,
+    at: Timestamp,
+}
 
 impl Gateway {
     /// `GET /_/oidc/audience`: what to ask the CI system for.
@@ -43,33 +53,94 @@ impl Gateway {
     }
 
     /// `POST /_/oidc/mint-token`.
-    pub(super) async fn mint(&self, method: &Method, body: Arriving, caller: &Caller) -> Response<Body> {
+    pub(super) async fn mint(
+        &self,
+        index: Option<&IndexName>,
+        method: &Method,
+        body: Arriving,
+        caller: &Caller,
+    ) -> Response<Body> {
         let mut story = Story::begin(Event::Mint, caller.address, &self.setup.hash, &self.clock);
         story.about(Event::Mint);
-        let exchange = timeout(ANSWER_WITHIN, self.exchange(method, body, caller, &mut story)).await;
-        let minted = exchange.unwrap_or_else(|_| Err(unavailable("the exchange took too long")));
-        match minted {
+        let exchange = timeout(ANSWER_WITHIN, self.exchange(index, method, body, caller, &mut story)).await;
+        match exchange.unwrap_or_else(|_| Err(too_slow())) {
             Ok(minted) => self.hand_out(&minted, story).await,
-            Err(refusal) => {
-                let answer = exchange_refused(&refusal, story.reference());
-                story.refused(&refusal, answer.status());
-                self.tell(story).await;
-                answer
-            }
+            Err(refusal) => self.refuse_exchange(&refusal, story).await,
         }
+    }
+
+    /// Answers that it is refused, after the audit has it.
+    pub(super) async fn refuse_exchange(
+        &self,
+        refusal: &ExchangeRefusal,
+        mut story: Story,
+    ) -> Response<Body> {
+        let answer = exchange_refused(refusal, story.reference());
+        story.refused(refusal, answer.status());
+        self.tell(story).await;
+        answer
     }
 
     /// From the body of the request to a token, or to the first thing that is wrong.
     async fn exchange(
         &self,
+        index: Option<&IndexName>,
         method: &Method,
         body: Arriving,
         caller: &Caller,
         story: &mut Story,
     ) -> Result<Minted, ExchangeRefusal> {
         self.check_may_ask(method, caller)?;
-        let jwt = token_in(body).await?;
-        let token = Unverified::read(&jwt).map_err(|error| token_refused(&error))?;
+        let request = object_in(body).await?;
+        let single_use = pytp::single_use(request.get("features")).map_err(|why| invalid(&why))?;
+        let Identified { claims, replay_key, expires, at: now } =
+            self.identified(token_of(&request)?, story).await?;
+
+        let decision = self.given(index, &claims, None, now, story)?;
+        story.granted(&decision.grants);
+        self.claim(replay_key, expires, now).await?;
+        let terms = Terms { index: index.cloned(), single_use };
+        let minted = self.setup.tokens.mint(&claims, terms, now);
+        minted.ok_or_else(|| unavailable("the system gives no random bytes"))
+    }
+
+    /// What the rules give an identity, on every index or on one; if that is nothing, why.
+    pub(super) fn given(
+        &self,
+        index: Option<&IndexName>,
+        claims: &VerifiedClaims,
+        asked: Option<&Asked>,
+        now: Timestamp,
+        story: &mut Story,
+    ) -> Result<Decision, ExchangeRefusal> {
+        let Setup { rules, detail, .. } = &*self.setup;
+        let everywhere = decide(rules, claims, asked, now);
+        let Some(index) = index else {
+            story.observed(everywhere.observed.clone());
+            if everywhere.grants.is_empty() {
+                let reasons = self.setup.reasons(everywhere, claims, asked, now);
+                return Err(ExchangeRefusal::InvalidPublisher(why_no_token(&reasons, claims, *detail)));
+            }
+            return Ok(everywhere);
+        };
+        story.for_index(index);
+        let here = everywhere.clone().only_for(index);
+        story.observed(here.observed.clone());
+        if here.grants.is_empty() {
+            let reasons = self.setup.reasons(everywhere, claims, asked, now);
+            let why = why_no_token_for(index, &reasons, claims, *detail);
+            return Err(ExchangeRefusal::InvalidPublisher(why));
+        }
+        Ok(here)
+    }
+
+    /// Verifies an identity token and reads it as its issuer writes it.
+    pub(super) async fn identified(
+        &self,
+        jwt: &str,
+        story: &mut Story,
+    ) -> Result<Identified, ExchangeRefusal> {
+        let token = Unverified::read(jwt).map_err(|error| token_refused(&error))?;
         let setup = &self.setup;
         let issuer = setup.issuer(token.issuer()).ok_or_else(unknown_issuer)?;
         let now = self.clock.now();
@@ -79,20 +150,10 @@ impl Gateway {
         let claims = issuer.preset.read(issuer.name.clone(), &identity, &issuer.kept_claims);
         let claims = claims.map_err(|problem| ExchangeRefusal::InvalidPublisher(problem.to_string()))?;
         story.claims(&claims);
-
-        let decision = decide(&setup.rules, &claims, None, now);
-        story.observed(decision.observed.clone());
-        if decision.grants.is_empty() {
-            let decision = setup.reasons(decision, &claims, None, now);
-            let why = why_no_token(&decision, &claims, setup.detail);
-            return Err(ExchangeRefusal::InvalidPublisher(why));
-        }
-        story.granted(&decision.grants);
-        self.claim(identity.replay_key(), identity.expires(), now).await?;
-        setup.tokens.mint(&claims, now).ok_or_else(|| unavailable("the system gives no random bytes"))
+        Ok(Identified { claims, replay_key: identity.replay_key(), expires: identity.expires(), at: now })
     }
 
-    fn check_may_ask(&self, method: &Method, caller: &Caller) -> Result<(), ExchangeRefusal> {
+    pub(super) fn check_may_ask(&self, method: &Method, caller: &Caller) -> Result<(), ExchangeRefusal> {
         if self.setup.issuers.is_empty() {
             return Err(ExchangeRefusal::NotSetUp);
         }
@@ -141,12 +202,7 @@ impl Gateway {
                 self.tell(story).await;
                 json_answer(StatusCode::ACCEPTED, &json!({"message": "Accepted"}))
             }
-            Err(refusal) => {
-                let answer = exchange_refused(&refusal, story.reference());
-                story.refused(&refusal, answer.status());
-                self.tell(story).await;
-                answer
-            }
+            Err(refusal) => self.refuse_exchange(&refusal, story).await,
         }
     }
 
@@ -158,9 +214,9 @@ impl Gateway {
         story: &mut Story,
     ) -> Result<(), ExchangeRefusal> {
         self.check_may_ask(method, caller)?;
-        let token = token_in(body).await?;
+        let request = object_in(body).await?;
         let now = self.clock.now();
-        let Ok(identity) = self.setup.tokens.verify(&token, now) else { return Ok(()) };
+        let Ok(identity) = self.setup.tokens.verify(token_of(&request)?, now) else { return Ok(()) };
         story.about(Event::Burn);
         story.identified(&identity);
         story.granted(&[]);
@@ -177,18 +233,28 @@ pub(super) fn unknown() -> Response<Body> {
     exchange_refused(&ExchangeRefusal::NotFound, "-")
 }
 
-/// The `token` of the request: a JSON object, whatever the `Content-Type` says. Other members are for later protocols.
-async fn token_in(mut body: Arriving) -> Result<String, ExchangeRefusal> {
-    let invalid = |why: &str| ExchangeRefusal::InvalidPayload(why.to_owned());
+/// The body of the request: JSON, whatever the `Content-Type` says. Members that are not known are for later protocols.
+pub(super) async fn object_in(mut body: Arriving) -> Result<Value, ExchangeRefusal> {
     let text = body.all(LARGEST_BODY).await.map_err(|_| invalid("the request body ended early"))?;
     let text = text.ok_or(ExchangeRefusal::TooLarge(LARGEST_BODY))?;
-    let object =
-        json::parse(&text).map_err(|error| invalid(&format!("the request body is not JSON: {error}")))?;
-    match object.get("token") {
-        Some(serde_json::Value::String(token)) => Ok(token.clone()),
+    json::parse(&text).map_err(|error| invalid(&format!("the request body is not JSON: {error}")))
+}
+
+/// The `token` of the request.
+pub(super) fn token_of(request: &Value) -> Result<&str, ExchangeRefusal> {
+    match request.get("token") {
+        Some(Value::String(token)) => Ok(token),
         Some(_) => Err(invalid("`token` must be a string")),
         None => Err(invalid("the request body must be a JSON object with a `token`")),
     }
+}
+
+pub(super) fn invalid(why: &str) -> ExchangeRefusal {
+    ExchangeRefusal::InvalidPayload(why.to_owned())
+}
+
+pub(super) fn too_slow() -> ExchangeRefusal {
+    unavailable("the exchange took too long")
 }
 
 fn unknown_issuer() -> ExchangeRefusal {

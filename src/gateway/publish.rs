@@ -29,6 +29,7 @@ impl Gateway {
         story: &mut Story,
     ) -> Result<Response<Body>, Refusal> {
         self.check_not_revoked(&identity).await?;
+        check_index(&identity, index)?;
         let upload = self.receive(&head.headers, &mut body).await?;
         story.uploading(&index.index, &upload);
         // It may have been given back while the upload arrived.
@@ -52,11 +53,34 @@ impl Gateway {
                 setup.detail,
             )));
         };
+        let upstream = self.upstreams.get(&index.upstream).ok_or(Refusal::NoUpstream)?;
+        self.use_up(&identity).await?;
         story.permitted(&permit);
 
         let failed = |error: UpstreamError| Refusal::Upstream { upstream: index.upstream.clone(), error };
-        let upstream = self.upstreams.get(&index.upstream).ok_or(Refusal::NoUpstream)?;
-        upstream.publish(permit, index, upload, &head.headers, caller).await.map_err(failed)
+        let answer = upstream.publish(permit, index, upload, &head.headers, caller).await;
+        if !may_be_stored(&answer) {
+            self.take_back_use(&identity).await;
+        }
+        answer.map_err(failed)
+    }
+
+    /// Uses up a token that is for one upload, before the index sees the file: of two uploads at once one is sent. Should
+    /// the gateway or the client end before the index answers, the token stays used.
+    async fn use_up(&self, identity: &UploadIdentity) -> Result<(), Refusal> {
+        let UploadIdentity { terms, token_id, expires, .. } = identity;
+        if terms.single_use && !self.store.use_once(token_id, *expires, self.clock.now()).await? {
+            return Err(BadToken::Used.into());
+        }
+        Ok(())
+    }
+
+    async fn take_back_use(&self, identity: &UploadIdentity) {
+        if identity.terms.single_use
+            && let Err(error) = self.store.unuse(&identity.token_id).await
+        {
+            tracing::error!(%error, token_id = identity.token_id, "a token stays used, although its upload failed");
+        }
     }
 
     async fn check_not_revoked(&self, identity: &UploadIdentity) -> Result<(), Refusal> {
@@ -113,6 +137,34 @@ impl Gateway {
             }
         }
         Ok((!batch.is_empty()).then_some(batch))
+    }
+}
+
+/// A token that was minted for one index is for no other, whatever the rules give its identity.
+fn check_index(identity: &UploadIdentity, index: &IndexRoute) -> Result<(), Refusal> {
+    let here = &index.index;
+    match &identity.terms.index {
+        Some(only) if only != here => Err(Refusal::NotPermitted(format!(
+            "this token is for index `{only}` alone, not for index `{here}`; upload there, or exchange an identity token at the endpoint of index `{here}`"
+        ))),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Whether the index has the file, for all that is known: without an answer it may have.
+fn may_be_stored(answer: &Result<Response<Body>, UpstreamError>) -> bool {
+    match answer {
+        Ok(answer) => answer.status().is_success(),
+        Err(UpstreamError::Slow(_) | UpstreamError::Broken(_)) => true,
+        Err(
+            UpstreamError::Connect(_)
+            | UpstreamError::Switch
+            | UpstreamError::NotPermitted
+            | UpstreamError::CredentialRefused(_)
+            | UpstreamError::Login(_)
+            | UpstreamError::Redirect(_)
+            | UpstreamError::Failed(_),
+        ) => false,
     }
 }
 

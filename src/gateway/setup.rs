@@ -22,6 +22,8 @@ use crate::upload::UploadLimits;
 pub struct Setup {
     /// Names this configuration in every audit line.
     pub hash: String,
+    /// What clients type: scheme, host and port.
+    pub public_url: String,
     /// What `aud` of an identity token must be.
     pub audience: String,
     /// Which door a request goes through.

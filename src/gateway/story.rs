@@ -83,6 +83,11 @@ impl Story {
         self.record.decision = Outcome::Allow;
     }
 
+    /// It is about this index alone.
+    pub(super) fn for_index(&mut self, index: &IndexName) {
+        self.record.index = Some(index.clone());
+    }
+
     pub(super) fn minted(&mut self, token_id: &str) {
         self.record.token_id = Some(token_id.to_owned());
     }

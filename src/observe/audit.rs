@@ -30,6 +30,8 @@ pub enum Destination {
 pub enum Event {
     /// An exchange of an identity token.
     Mint,
+    /// A question what an exchange would give.
+    Check,
     /// An upload, guarded or relayed.
     Upload,
     /// Any other request that was refused.

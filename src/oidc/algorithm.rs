@@ -65,7 +65,8 @@ impl Algorithm {
         }
     }
 
-    const ALL: [Self; 9] = [
+    /// Every algorithm.
+    pub const ALL: [Self; 9] = [
         Self::Rs256,
         Self::Rs384,
         Self::Rs512,

@@ -73,6 +73,16 @@ fn decide_among(
 }
 
 impl Decision {
+    /// What is left of it where only one index counts.
+    #[must_use]
+    pub fn only_for(mut self, index: &IndexName) -> Self {
+        self.trail.retain(|trial| trial.index == *index);
+        self.observed.retain(|name| self.trail.iter().any(|trial| trial.publisher == *name));
+        self.grants.retain(|grant| grant.index == *index);
+        self.permit = self.permit.filter(|permit| permit.is_in(index));
+        self
+    }
+
     /// Adds what a publisher gives whose conditions are met.
     fn consider(
         &mut self,

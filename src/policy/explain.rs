@@ -1,7 +1,7 @@
 //! The words for a refusal, for people outside: they see as much as they have proved they may.
 
 use super::{Asked, Decision, Projects, Trial, VerifiedClaims};
-use crate::names::printable;
+use crate::names::{IndexName, printable};
 
 /// How much of the rules a refusal shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -33,6 +33,22 @@ pub fn why_no_token(decision: &Decision, claims: &VerifiedClaims, detail: Detail
         (_, false) => near.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | "),
         (_, true) => format!("no publisher here trusts this identity: {}", own_claims(claims)),
     }
+}
+
+/// Why an identity gets no upload token for one index. `decision` is about all of them.
+pub fn why_no_token_for(
+    index: &IndexName,
+    decision: &Decision,
+    claims: &VerifiedClaims,
+    detail: Detail,
+) -> String {
+    if decision.grants.is_empty() || detail == Detail::Minimal {
+        return why_no_token(&decision.clone().only_for(index), claims, detail);
+    }
+    let indexes = listed(decision.grants.iter().map(|grant| grant.index.to_string()));
+    format!(
+        "no publisher of index `{index}` trusts this identity, which may upload to index {indexes}; exchange it there, or add a publisher with index = \"{index}\""
+    )
 }
 
 /// Why a token does not allow this upload.

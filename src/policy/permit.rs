@@ -25,6 +25,11 @@ impl Permit {
         }
     }
 
+    /// Whether it is for an upload to this index.
+    pub(super) fn is_in(&self, index: &IndexName) -> bool {
+        self.index == *index
+    }
+
     /// Whether this is the permit for that very upload.
     pub fn is_for(&self, index: &IndexName, project: &ProjectName, version: &Version) -> bool {
         self.index == *index && self.project == *project && self.version == *version

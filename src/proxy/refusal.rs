@@ -160,6 +160,9 @@ pub enum ExchangeRefusal {
     /// No publisher matches.
     #[error("valid token, but no corresponding publisher ({0})")]
     InvalidPublisher(String),
+    /// A publisher matches, but the upload that was asked about is not covered.
+    #[error("{0}")]
+    UploadNotCovered(String),
     /// The token was exchanged before.
     #[error("invalid token: already used")]
     Reused,
@@ -175,6 +178,14 @@ pub enum ExchangeRefusal {
     /// No issuer is configured.
     #[error("trusted publishing is not set up here: no issuer is configured")]
     NotSetUp,
+    /// No index has the upload path that a client asks about.
+    #[error(
+        "no index takes uploads there; ask with ?discover= and the percent-encoded path of the upload URL, once"
+    )]
+    NoIndex,
+    /// The client accepts no type that could be answered; one that can.
+    #[error("no acceptable media type; accept {0}")]
+    NotAcceptable(&'static str),
     /// The wrong method; the right ones.
     #[error("method not allowed; use {0}")]
     Method(&'static str),

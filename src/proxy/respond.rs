@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
 };
 use http::{Response, StatusCode};
 use hyper::ext::ReasonPhrase;
@@ -45,8 +45,6 @@ pub fn refused(refusal: &Refusal, reference: &str, asked: &HeaderMap) -> Respons
     match refusal {
         Refusal::Method => set(&mut response, ALLOW, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
         Refusal::Store(_) => set(&mut response, RETRY_AFTER, "5"),
-        // Where one request ends and the next begins is in doubt.
-        Refusal::BadHead(_) => set(&mut response, CONNECTION, "close"),
         _ => {}
     }
     response
@@ -54,24 +52,21 @@ pub fn refused(refusal: &Refusal, reference: &str, asked: &HeaderMap) -> Respons
 
 /// The answer to a refused exchange: PyPI's shape and RFC 9457's in one object.
 pub fn exchange_refused(refusal: &ExchangeRefusal, reference: &str) -> Response<Body> {
-    let (status, code) = exchange_status(refusal);
+    let (status, _) = exchange_status(refusal);
     let message = match refusal {
-        ExchangeRefusal::NotFound | ExchangeRefusal::NotSetUp | ExchangeRefusal::Method(_) => {
-            refusal.to_string()
-        }
+        ExchangeRefusal::NotFound
+        | ExchangeRefusal::NotSetUp
+        | ExchangeRefusal::NoIndex
+        | ExchangeRefusal::NotAcceptable(_)
+        | ExchangeRefusal::Method(_) => refusal.to_string(),
         _ => "Token request failed".to_owned(),
     };
-    let words = match refusal {
-        ExchangeRefusal::MalformedToken(_) => "malformed JWT".to_owned(),
-        ExchangeRefusal::InvalidToken(_) => "malformed or invalid token".to_owned(),
-        _ => refusal.to_string(),
-    };
-    let description = one_line(&format!("{words} (reference {reference})"));
+    let description = exchange_words(refusal, reference);
     let mut response = json(
         status,
         &json!({
             "message": message,
-            "errors": [{"code": code, "description": description}],
+            "errors": exchange_errors(refusal, reference),
             "type": "about:blank",
             "title": message,
             "status": status.as_u16(),
@@ -88,6 +83,20 @@ pub fn exchange_refused(refusal: &ExchangeRefusal, reference: &str) -> Response<
     response
 }
 
+/// The `errors` of a refused exchange.
+pub fn exchange_errors(refusal: &ExchangeRefusal, reference: &str) -> Value {
+    json!([{"code": exchange_status(refusal).1, "description": exchange_words(refusal, reference)}])
+}
+
+fn exchange_words(refusal: &ExchangeRefusal, reference: &str) -> String {
+    let words = match refusal {
+        ExchangeRefusal::MalformedToken(_) => "malformed JWT".to_owned(),
+        ExchangeRefusal::InvalidToken(_) => "malformed or invalid token".to_owned(),
+        _ => refusal.to_string(),
+    };
+    one_line(&format!("{words} (reference {reference})"))
+}
+
 fn status_of(refusal: &Refusal) -> StatusCode {
     match refusal {
         Refusal::BadTarget(_) | Refusal::BadHead(_) | Refusal::UploadPath { .. } | Refusal::Aborted => {
@@ -102,7 +111,7 @@ fn status_of(refusal: &Refusal) -> StatusCode {
             BadCredential::Repeated | BadCredential::Mixed => StatusCode::BAD_REQUEST,
             BadCredential::Misplaced | BadCredential::IdentityToken => StatusCode::FORBIDDEN,
         },
-        Refusal::Token(BadToken::Invalid | BadToken::Expired | BadToken::Revoked)
+        Refusal::Token(BadToken::Invalid | BadToken::Expired | BadToken::Revoked | BadToken::Used)
         | Refusal::NotAnUpload { .. }
         | Refusal::NotPermitted(_)
         | Refusal::NoPasswords { .. }
@@ -157,11 +166,14 @@ const fn exchange_status(refusal: &ExchangeRefusal) -> (StatusCode, &'static str
             (StatusCode::UNPROCESSABLE_ENTITY, "invalid-payload")
         }
         ExchangeRefusal::InvalidToken(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid-token"),
-        ExchangeRefusal::InvalidPublisher(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid-publisher"),
+        ExchangeRefusal::InvalidPublisher(_) | ExchangeRefusal::UploadNotCovered(_) => {
+            (StatusCode::UNPROCESSABLE_ENTITY, "invalid-publisher")
+        }
         ExchangeRefusal::Reused => (StatusCode::UNPROCESSABLE_ENTITY, "invalid-reuse-token"),
         ExchangeRefusal::RateLimited(_) => (StatusCode::TOO_MANY_REQUESTS, "rate-limited"),
         ExchangeRefusal::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "temporarily-unavailable"),
-        ExchangeRefusal::NotFound => (StatusCode::NOT_FOUND, "not-found"),
+        ExchangeRefusal::NotAcceptable(_) => (StatusCode::NOT_ACCEPTABLE, "not-acceptable"),
+        ExchangeRefusal::NotFound | ExchangeRefusal::NoIndex => (StatusCode::NOT_FOUND, "not-found"),
         ExchangeRefusal::NotSetUp => (StatusCode::NOT_FOUND, "not-enabled"),
         ExchangeRefusal::Method(_) => (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed"),
         ExchangeRefusal::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "invalid-payload"),
@@ -264,6 +276,8 @@ mod tests {
             (ExchangeRefusal::RateLimited(7), 429, "rate-limited"),
             (ExchangeRefusal::Unavailable("x".to_owned()), 503, "temporarily-unavailable"),
             (ExchangeRefusal::NotSetUp, 404, "not-enabled"),
+            (ExchangeRefusal::NoIndex, 404, "not-found"),
+            (ExchangeRefusal::NotAcceptable("a/b"), 406, "not-acceptable"),
             (ExchangeRefusal::Method("POST"), 405, "method-not-allowed"),
         ] {
             let response = exchange_refused(&refusal, "r3f");

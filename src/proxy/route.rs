@@ -43,22 +43,49 @@ pub struct UpstreamRoute {
 
 /// A path that the gateway answers itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OwnPath {
-    /// `/_/oidc/audience`
-    Audience,
-    /// `/_/oidc/mint-token` and its older alias
-    Mint,
-    /// `/_/oidc/burn-token`
-    Burn,
+pub enum OwnPath<'a> {
+    /// `/.well-known/pytp`: where the exchange of an index is.
+    Discovery,
+    /// A step of the exchange, at the paths that the whole host shares.
+    Host(Endpoint),
+    /// The same step at the paths of one index: `/_/indexgate/{index}/…`.
+    Index(&'a IndexRoute, Endpoint),
     /// Anything else under `/_/`, and every disguise of one of the gateway's paths.
     Unknown,
+}
+
+/// A step of the exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// What to ask the CI system for.
+    Audience,
+    /// An identity token for an upload token.
+    Mint,
+    /// What an exchange would give.
+    Check,
+    /// An upload token is given back.
+    Burn,
+}
+
+impl Endpoint {
+    /// The last segment of its path.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Audience => "audience",
+            Self::Mint => "mint-token",
+            Self::Check => "check",
+            Self::Burn => "burn-token",
+        }
+    }
+
+    const ALL: [Self; 4] = [Self::Audience, Self::Mint, Self::Check, Self::Burn];
 }
 
 /// The door.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route<'a> {
     /// Answered here, never forwarded.
-    Own(OwnPath),
+    Own(OwnPath<'a>),
     /// `POST` to the upload path of an index, spelt exactly.
     Upload(&'a IndexRoute),
     /// `POST` to something that an index server may take for the upload path of this index.
@@ -73,7 +100,7 @@ impl Routes {
     /// Finds the door for a method and a raw target.
     pub fn find(&self, method: &Method, path: &str, query: Option<&str>) -> Result<Route<'_>, Refusal> {
         let plain = resolved(path);
-        if let Some(own) = own_path(path, &plain.path) {
+        if let Some(own) = self.own_path(path, &plain.path) {
             return Ok(Route::Own(own));
         }
         check_method(method)?;
@@ -86,13 +113,40 @@ impl Routes {
         if method != Method::POST {
             return Ok(Route::Other);
         }
-        let exact = query.is_none().then(|| self.indexes.iter().find(|index| index.takes(path))).flatten();
-        let almost = || self.indexes.iter().find(|index| index.takes(&plain.path));
+        let exact = query.is_none().then(|| self.index_at(path)).flatten();
+        let almost = || self.index_at(&plain.path);
         Ok(match (exact, almost()) {
             (Some(index), _) => Route::Upload(index),
             (None, Some(index)) => Route::AlmostUpload(index),
             (None, None) => Route::Other,
         })
+    }
+
+    fn own_path(&self, raw: &str, plain: &str) -> Option<OwnPath<'_>> {
+        match raw {
+            "/.well-known/pytp" => Some(OwnPath::Discovery),
+            "/_/oidc/audience" => Some(OwnPath::Host(Endpoint::Audience)),
+            "/_/oidc/mint-token" | "/_/oidc/github/mint-token" => Some(OwnPath::Host(Endpoint::Mint)),
+            "/_/oidc/burn-token" => Some(OwnPath::Host(Endpoint::Burn)),
+            "/_/indexgate/check" => Some(OwnPath::Host(Endpoint::Check)),
+            _ => {
+                let reserved = || [raw, plain].iter().any(|path| is_reserved(path));
+                self.path_of_index(raw).or_else(|| reserved().then_some(OwnPath::Unknown))
+            }
+        }
+    }
+
+    /// `/_/indexgate/{index}/{endpoint}`, byte for byte.
+    fn path_of_index(&self, raw: &str) -> Option<OwnPath<'_>> {
+        let (name, endpoint) = raw.strip_prefix(INDEX_PATHS)?.split_once('/')?;
+        let index = self.indexes.iter().find(|index| index.index.as_str() == name)?;
+        let endpoint = Endpoint::ALL.into_iter().find(|known| known.name() == endpoint)?;
+        Some(OwnPath::Index(index, endpoint))
+    }
+
+    /// The index that takes uploads at this path, with or without its last slash.
+    pub fn index_at(&self, upload_path: &str) -> Option<&IndexRoute> {
+        self.indexes.iter().find(|index| index.takes(upload_path))
     }
 
     /// The upstream for a raw path: the longest public prefix wins.
@@ -102,6 +156,11 @@ impl Routes {
 }
 
 impl IndexRoute {
+    /// The path of one of its own endpoints. Names of indexes need no escaping in a path.
+    pub fn own_path(&self, endpoint: Endpoint) -> String {
+        format!("{INDEX_PATHS}{}/{}", self.index, endpoint.name())
+    }
+
     /// Whether a write to this path may change the index: it is the index, something in it, or what it is part of.
     pub fn is_touched_by(&self, raw: &str) -> bool {
         let path = format!("{}/", resolved(raw).path.trim_end_matches('/'));
@@ -129,14 +188,8 @@ fn check_method(method: &Method) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn own_path(raw: &str, plain: &str) -> Option<OwnPath> {
-    match raw {
-        "/_/oidc/audience" => Some(OwnPath::Audience),
-        "/_/oidc/mint-token" | "/_/oidc/github/mint-token" => Some(OwnPath::Mint),
-        "/_/oidc/burn-token" => Some(OwnPath::Burn),
-        _ => [raw, plain].iter().any(|path| is_reserved(path)).then_some(OwnPath::Unknown),
-    }
-}
+/// What the paths of one index begin with.
+const INDEX_PATHS: &str = "/_/indexgate/";
 
 fn is_reserved(path: &str) -> bool {
     path.starts_with("/_/") || path == "/.well-known/pytp"
@@ -203,7 +256,10 @@ mod tests {
             target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
         let routes = routes();
         match routes.find(&Method::from_bytes(method.as_bytes()).unwrap(), path, query) {
-            Ok(Route::Own(own)) => format!("{own:?}"),
+            Ok(Route::Own(OwnPath::Discovery)) => "discovery".to_owned(),
+            Ok(Route::Own(OwnPath::Host(endpoint))) => format!("{endpoint:?}"),
+            Ok(Route::Own(OwnPath::Index(index, endpoint))) => format!("{endpoint:?} of {}", index.index),
+            Ok(Route::Own(OwnPath::Unknown)) => "Unknown".to_owned(),
             Ok(Route::Upload(_)) => "upload".to_owned(),
             Ok(Route::AlmostUpload(_)) => "almost".to_owned(),
             Ok(Route::Read) => "read".to_owned(),
@@ -225,16 +281,30 @@ mod tests {
         check("GET", "Audience", &["/_/oidc/audience", "/_/oidc/audience?x=1"]);
         check("POST", "Mint", &["/_/oidc/mint-token", "/_/oidc/github/mint-token", "/_/oidc/mint-token?x=1"]);
         check("POST", "Burn", &["/_/oidc/burn-token"]);
+        check("POST", "Check", &["/_/indexgate/check", "/_/indexgate/check?x"]);
+        check("GET", "discovery", &["/.well-known/pytp", "/.well-known/pytp?discover=x"]);
+        check("GET", "Unknown", &["/_/", "/_/x", "/_/oidc/", "/_/oidc/audience/", "/_/oidc/check"]);
+    }
+
+    #[test]
+    fn each_index_has_the_exchange_at_paths_of_its_own() {
+        check("GET", "Audience of prod", &["/_/indexgate/prod/audience", "/_/indexgate/prod/audience?x=1"]);
+        check("POST", "Mint of prod", &["/_/indexgate/prod/mint-token"]);
+        check("POST", "Check of prod", &["/_/indexgate/prod/check"]);
+        check("POST", "Burn of prod", &["/_/indexgate/prod/burn-token"]);
+        let index = &routes().indexes[0];
+        assert_eq!(index.own_path(Endpoint::Mint), "/_/indexgate/prod/mint-token");
         check(
-            "GET",
+            "POST",
             "Unknown",
             &[
-                "/_/",
-                "/_/x",
-                "/_/oidc/",
-                "/_/oidc/audience/",
-                "/.well-known/pytp",
-                "/.well-known/pytp?discover=x",
+                "/_/indexgate/dev/mint-token",
+                "/_/indexgate/Prod/mint-token",
+                "/_/indexgate//mint-token",
+                "/_/indexgate/prod",
+                "/_/indexgate/prod/",
+                "/_/indexgate/prod/x",
+                "/_/indexgate/prod/mint-token/",
             ],
         );
     }
@@ -255,6 +325,15 @@ mod tests {
                 "/_%2Foidc%2Faudience",
                 "/.well-known/./pytp",
                 "/.well-known%2fpytp",
+                "/.well-known//pytp",
+                "/.well-known/%70ytp",
+                "/_/indexgate/%70rod/mint-token",
+                "/_/indexgate/prod//mint-token",
+                "/_/indexgate/./prod/mint-token",
+                "/_/indexgate/x/../prod/mint-token",
+                "/_/indexgate/prod%2Fmint-token",
+                "/_/indexgate/%63heck",
+                "//_/indexgate/check",
                 "/../_/x",
                 "/_/../_/x",
                 "/_/..",

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use super::{PREFIX, TokenKeys};
 use crate::clock::Timestamp;
-use crate::names::IssuerName;
+use crate::names::{IndexName, IssuerName};
 use crate::policy::VerifiedClaims;
 use crate::secret::Secret;
 
@@ -35,11 +35,22 @@ pub struct Minted {
     pub expires: Timestamp,
 }
 
+/// What narrows a token beyond what its identity may do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// It is for this index alone.
+    pub index: Option<IndexName>,
+    /// It is for one upload.
+    pub single_use: bool,
+}
+
 /// What a valid upload token proves.
 #[derive(Clone, Debug)]
 pub struct UploadIdentity {
     /// Who made the exchange.
     pub claims: VerifiedClaims,
+    /// What it was narrowed to.
+    pub terms: Terms,
     /// The token's id.
     pub token_id: String,
     /// The first second in which the token is no longer valid.
@@ -58,6 +69,9 @@ pub enum BadToken {
     /// It was given back, by `burn-token`.
     #[error("the upload token was revoked; exchange a new identity token")]
     Revoked,
+    /// It was for one upload, and that is made or being made.
+    #[error("the upload token was for one upload and is used; exchange a new identity token")]
+    Used,
 }
 
 /// The payload. Unknown members are refused: only this program writes these tokens.
@@ -72,6 +86,10 @@ struct Payload {
     issuer: IssuerName,
     facts: BTreeMap<String, String>,
     claims: Map<String, Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    index: Option<IndexName>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    single_use: bool,
 }
 
 /// Neither an identity provider nor another program writes this type, so no other token can pass for one of ours.
@@ -84,7 +102,7 @@ impl Tokens {
     }
 
     /// Makes a token that carries what was verified. `None` if the system gives no random bytes.
-    pub fn mint(&self, claims: &VerifiedClaims, now: Timestamp) -> Option<Minted> {
+    pub fn mint(&self, claims: &VerifiedClaims, terms: Terms, now: Timestamp) -> Option<Minted> {
         let id = random_id()?;
         let expires = now.after(self.lifetime);
         let key = self.keys.current();
@@ -99,6 +117,8 @@ impl Tokens {
             issuer: claims.issuer().clone(),
             facts: claims.facts().clone(),
             claims: claims.claims().clone(),
+            index: terms.index,
+            single_use: terms.single_use,
         };
         let signed =
             jsonwebtoken::encode(&header, &payload, &EncodingKey::from_secret(key.key.expose())).ok()?;
@@ -113,6 +133,7 @@ impl Tokens {
         }
         Ok(UploadIdentity {
             claims: VerifiedClaims::assertion(payload.issuer, payload.facts, payload.claims),
+            terms: Terms { index: payload.index, single_use: payload.single_use },
             token_id: payload.jti,
             expires: payload.exp,
         })
@@ -172,7 +193,7 @@ mod tests {
     fn a_token_gives_back_what_was_verified() {
         let folder = tempfile::tempdir().unwrap();
         let tokens = tokens_in(folder.path(), "https://gw.test");
-        let minted = tokens.mint(&claims(), NOW).unwrap();
+        let minted = tokens.mint(&claims(), Terms::default(), NOW).unwrap();
         let identity = tokens.verify(minted.token.expose(), NOW).unwrap();
         assert_eq!(identity.claims, claims());
         assert_eq!(identity.token_id, minted.id);
@@ -181,10 +202,26 @@ mod tests {
     }
 
     #[test]
+    fn a_token_gives_back_what_it_was_narrowed_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let tokens = tokens_in(folder.path(), "https://gw.test");
+        let index = Some("prod".parse().unwrap());
+        for terms in [
+            Terms::default(),
+            Terms { index: index.clone(), single_use: false },
+            Terms { index: None, single_use: true },
+            Terms { index, single_use: true },
+        ] {
+            let minted = tokens.mint(&claims(), terms.clone(), NOW).unwrap();
+            assert_eq!(tokens.verify(minted.token.expose(), NOW).unwrap().terms, terms);
+        }
+    }
+
+    #[test]
     fn a_token_ends_at_its_time_to_the_second() {
         let folder = tempfile::tempdir().unwrap();
         let tokens = tokens_in(folder.path(), "https://gw.test");
-        let minted = tokens.mint(&claims(), NOW).unwrap();
+        let minted = tokens.mint(&claims(), Terms::default(), NOW).unwrap();
         let verify = |at| tokens.verify(minted.token.expose(), Timestamp(at)).map(|_| ());
         assert_eq!(verify(NOW.0 + 899), Ok(()));
         assert_eq!(verify(NOW.0 + 900), Err(BadToken::Expired));
@@ -195,7 +232,8 @@ mod tests {
     fn another_gateway_or_another_key_is_not_accepted() {
         let folder = tempfile::tempdir().unwrap();
         let other_folder = tempfile::tempdir().unwrap();
-        let minted = tokens_in(folder.path(), "https://gw.test").mint(&claims(), NOW).unwrap();
+        let minted =
+            tokens_in(folder.path(), "https://gw.test").mint(&claims(), Terms::default(), NOW).unwrap();
         for stranger in [
             tokens_in(folder.path(), "https://other.test"),
             tokens_in(other_folder.path(), "https://gw.test"),
@@ -212,7 +250,7 @@ mod tests {
             let keys = TokenKeys::load(&path(current), previous).unwrap();
             Tokens::new(keys, "https://gw.test".to_owned(), Duration::from_secs(900))
         };
-        let minted = load("a.key", &[]).mint(&claims(), NOW).unwrap();
+        let minted = load("a.key", &[]).mint(&claims(), Terms::default(), NOW).unwrap();
         assert!(load("b.key", &[path("a.key")]).verify(minted.token.expose(), NOW).is_ok());
         assert!(load("b.key", &[]).verify(minted.token.expose(), NOW).is_err());
     }
@@ -221,7 +259,7 @@ mod tests {
     fn every_spoiled_byte_is_noticed() {
         let folder = tempfile::tempdir().unwrap();
         let tokens = tokens_in(folder.path(), "https://gw.test");
-        let token = tokens.mint(&claims(), NOW).unwrap().token.expose().clone();
+        let token = tokens.mint(&claims(), Terms::default(), NOW).unwrap().token.expose().clone();
         for at in 0..token.len() {
             let mut spoiled = token.clone().into_bytes();
             spoiled[at] = if spoiled[at] == b'A' { b'B' } else { b'A' };
@@ -245,7 +283,7 @@ mod tests {
         let tokens = tokens_in(folder.path(), "https://gw.test");
         let key = tokens.keys.current();
         let payload: Value = {
-            let minted = tokens.mint(&claims(), NOW).unwrap();
+            let minted = tokens.mint(&claims(), Terms::default(), NOW).unwrap();
             let body = minted.token.expose().split('.').nth(1).unwrap().to_owned();
             serde_json::from_slice(&URL_SAFE_NO_PAD.decode(body).unwrap()).unwrap()
         };

@@ -193,7 +193,7 @@ fn keys_in_source() -> BTreeSet<String> {
     let mut keys = BTreeSet::new();
     for entry in fs::read_dir(root().join("src/config")).unwrap() {
         let path = entry.unwrap().path();
-        if path.file_name().is_some_and(|name| name == "tests.rs") {
+        if path.is_dir() || path.file_name().is_some_and(|name| name == "tests.rs") {
             continue;
         }
         let text = fs::read_to_string(path).unwrap();
@@ -221,6 +221,7 @@ fn refusals() -> Vec<(&'static str, Refusal)> {
         ("Token(Invalid)", BadToken::Invalid.into()),
         ("Token(Expired)", BadToken::Expired.into()),
         ("Token(Revoked)", BadToken::Revoked.into()),
+        ("Token(Used)", BadToken::Used.into()),
         ("NotAnUpload", Refusal::NotAnUpload { upload_paths: text("/root/prod/") }),
         ("UploadPath", Refusal::UploadPath { upload_path: text("/root/prod/") }),
         ("Upload", UploadError::Disagreement { form, place: "the file name", other: disagreement }.into()),
@@ -267,11 +268,14 @@ fn exchange_refusals() -> Vec<(&'static str, ExchangeRefusal)> {
         ("MalformedToken", ExchangeRefusal::MalformedToken(text("malformed JWT: not three segments"))),
         ("InvalidToken", ExchangeRefusal::InvalidToken(text("invalid token: expired 60 s ago"))),
         ("InvalidPublisher", ExchangeRefusal::InvalidPublisher(text(NO_PUBLISHER))),
+        ("UploadNotCovered", ExchangeRefusal::UploadNotCovered(text(NOT_PERMITTED))),
         ("Reused", ExchangeRefusal::Reused),
         ("RateLimited", ExchangeRefusal::RateLimited(60)),
         ("Unavailable", ExchangeRefusal::Unavailable(text(no_keys))),
         ("NotFound", ExchangeRefusal::NotFound),
         ("NotSetUp", ExchangeRefusal::NotSetUp),
+        ("NoIndex", ExchangeRefusal::NoIndex),
+        ("NotAcceptable", ExchangeRefusal::NotAcceptable("application/vnd.pypi.pytp.v1+json")),
         ("Method", ExchangeRefusal::Method("POST")),
         ("TooLarge", ExchangeRefusal::TooLarge(64 * 1024)),
     ]

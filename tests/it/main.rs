@@ -14,5 +14,7 @@ mod limits;
 mod parts;
 mod passwords;
 mod providers;
+mod pytp;
 mod relay;
+mod schema;
 mod tokens;
