@@ -94,6 +94,11 @@ url = "https://jenkins.corp.example/oidc"
 algorithms = ["RS256", "ES256"]
 identity_claims = ["build_job"]
 jwks_file = "jwks.json"
+[[issuer]]
+name = "azure"
+preset = "azure-devops"
+url = "https://vstoken.dev.azure.com/5c1f8e0a-3b7d-4a2e-9c41-6f0d2b8a7e13"
+fixed_audience = true
 
 [[publisher]]
 name = "billing-release"
@@ -380,7 +385,7 @@ fn a_mistake_is_seen_by_the_reader_and_by_the_schema() {
         ("jwks_file = \"jwks.json\"", "jwks_file = \"jwks.json\"\njwks_host = \"x\""),
         ("issuer = \"jenkins\"\n", ""),
         ("repository = \"acme/billing\"", "repository = \"acme/*\""),
-        ("repository_id = 812345678", "repository_id = \"0812\""),
+        ("repository_owner_id = [4455, \"66\"]", "repository_owner_id = \"0812\""),
         ("workflow = { glob = \"release*.yml\" }", "workflow = { globb = \"release*.yml\" }"),
         ("environment = [\"pypi\", \"testpypi\"]", "environment = []"),
         ("tag = \"v{version}\"", "tag = \"v{version}\"\nbranch = \"main\""),
