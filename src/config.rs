@@ -1,5 +1,6 @@
 //! The configuration: read whole, checked whole, and then one immutable value. It knows everyone; nobody knows it.
 
+mod files;
 mod implied;
 mod issuer;
 mod load;
@@ -8,6 +9,7 @@ mod problem;
 mod project;
 mod publisher;
 mod reader;
+mod reload;
 mod secrets;
 mod settings;
 mod upstream;
@@ -16,6 +18,7 @@ mod upstream;
 mod tests;
 
 pub use issuer::IssuerSettings;
-pub use load::load;
+pub use load::{Reading, load, read};
 pub use problem::{ConfigError, Problem};
+pub use reload::{Fixed, Reloader};
 pub use settings::{ListenSettings, Settings, StartError};

@@ -3,10 +3,13 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use tempfile::TempDir;
 
 use super::*;
+use crate::clock::Clock;
+use crate::gateway::Setup;
 use crate::names::IssuerName;
 use crate::observe::audit::Destination;
 use crate::policy::Detail;
@@ -95,7 +98,7 @@ fn a_small_configuration_has_defaults_for_the_rest() {
     assert_eq!(settings.public_url, "https://pypi.corp.example");
     assert_eq!(settings.audience, "pypi.corp.example");
     assert_eq!(settings.token_lifetime.as_secs(), 900);
-    assert_eq!(settings.mint_per_minute, 120);
+    assert_eq!(settings.limits.mint_per_minute, 120);
     assert_eq!(settings.detail, Detail::Graded);
     assert_eq!(settings.audit, Destination::Stdout);
     assert!(settings.state_dir.ends_with("state"));
@@ -462,4 +465,57 @@ fn an_issuer_can_require_events_and_claims() {
         loaded(&required("{ events = [\"push\"], claims = { runner_environment = \"github-hosted\" } }"));
     let keys: Vec<&str> = settings.publishers[0].implied.iter().map(|condition| &*condition.key).collect();
     assert_eq!(keys, ["event", "runner_environment", "event", "job_workflow"]);
+}
+
+#[test]
+fn an_empty_included_file_is_refused_and_one_with_a_comment_is_not() {
+    let folder = folder();
+    let text = format!("include = [\"rules/*.toml\"]\n{}", whole());
+    fs::create_dir(folder.path().join("rules")).unwrap();
+    let rules = folder.path().join("rules/a.toml");
+    fs::write(&rules, "# nobody yet\n").unwrap();
+    load_text(folder.path(), &text).unwrap();
+    for empty in ["", " \n\n"] {
+        fs::write(&rules, empty).unwrap();
+        let problem = load_text(folder.path(), &text).unwrap_err().to_string();
+        assert!(problem.contains("rules/a.toml: the file is empty"), "{problem}");
+    }
+}
+
+#[test]
+fn every_file_is_remembered_also_if_it_is_wrong_or_not_there() {
+    for name in ["indexgate.toml", "password", "missing.json", "rules/new.toml"] {
+        let folder = folder();
+        let path = |name: &str| folder.path().join(name);
+        let text = whole().replace("\"github\"\n", "\"github\"\njwks_file = \"missing.json\"\n");
+        fs::write(path("indexgate.toml"), format!("include = [\"rules/*.toml\"]\n{text}")).unwrap();
+        fs::create_dir(path("rules")).unwrap();
+        let Reading { settings, files } = read(&path("indexgate.toml"));
+        assert!(settings.is_err());
+        assert_eq!(files.look_again(), files);
+        fs::write(path(name), "# changed\n").unwrap();
+        assert_ne!(files.look_again(), files, "{name}");
+    }
+}
+
+#[test]
+fn an_upstream_is_kept_until_its_settings_or_its_secret_change() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let plain = format!("{GENERAL}{INDEX}");
+    let credential = "{ username = \"indexgate\", password_file = \"password\" }";
+    let login = plain.replace(credential, &format!("{{ devpi_login = {credential} }}"));
+    for text in [plain, login] {
+        let folder = folder();
+        let setup = |running, text: &str| {
+            let settings = load_text(folder.path(), text).unwrap();
+            settings.start(running, &Clock::system(), runtime.handle()).unwrap()
+        };
+        let first = setup(None, &text);
+        let kept = |text: &str| Arc::ptr_eq(&first.upstreams[0], &setup(Some(&first), text).upstreams[0]);
+        assert!(kept(&text));
+        assert!(kept(&format!("{text}passwords = \"refuse\"\n")), "a change elsewhere");
+        assert!(!kept(&text.replace(":3141", ":3142")));
+        fs::write(folder.path().join("password"), "hunter3\n").unwrap();
+        assert!(!kept(&text));
+    }
 }
