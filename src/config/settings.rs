@@ -109,6 +109,10 @@ pub(super) fn settings(table: &Table<'_>) -> Option<Settings> {
         table.get("state_dir").map_or_else(|| Some(folder.join("state")), |path| secrets::path(&path));
     let limits = LimitKeys::read(table);
     let listen = section(table, "listen", |listen| read_listen(listen, limits.header_timeout));
+    let listen = listen.unwrap_or_else(|| {
+        table.problem("[listen] is missing", "add [listen] with address = \"127.0.0.1:8080\"");
+        None
+    });
     let tokens = section(table, "tokens", |tokens| Some(TokenSection::read(tokens)));
     let store = section(table, "store", read_store);
     let audit = section(table, "audit", read_audit);
@@ -121,10 +125,7 @@ pub(super) fn settings(table: &Table<'_>) -> Option<Settings> {
         hash: String::new(),
         public_url: public_url?,
         audience: audience?,
-        listen: listen.unwrap_or_else(|| {
-            table.problem("[listen] is missing", "add [listen] with address = \"127.0.0.1:8080\"");
-            None
-        })?,
+        listen: listen?,
         store: match store.unwrap_or_else(|| Some(Location::File("indexgate.db".into())))? {
             Location::File(path) => Location::File(under_state(path)),
             Location::Memory => Location::Memory,
