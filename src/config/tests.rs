@@ -9,7 +9,6 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::clock::Clock;
-use crate::gateway::Setup;
 use crate::names::IssuerName;
 use crate::observe::audit::Destination;
 use crate::policy::Detail;

@@ -14,4 +14,5 @@ mod limits;
 mod parts;
 mod passwords;
 mod relay;
+mod reload;
 mod tokens;
