@@ -4,15 +4,18 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tempfile::TempDir;
+use tokio::sync::watch;
 
 use super::*;
 use crate::clock::Clock;
+use crate::gateway::{Live, MintRate};
 use crate::names::IssuerName;
-use crate::observe::audit::Destination;
+use crate::observe::audit::{Audit, Destination};
 use crate::policy::Detail;
-use crate::store::Location;
+use crate::store::{Location, Store};
 
 const GENERAL: &str = r#"
 public_url = "https://pypi.corp.example"
@@ -517,4 +520,23 @@ fn an_upstream_is_kept_until_its_settings_or_its_secret_change() {
         fs::write(folder.path().join("password"), "hunter3\n").unwrap();
         assert!(!kept(&text));
     }
+}
+
+#[test]
+fn a_thread_without_requests_lets_go_of_the_old_configuration() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let setup = || {
+        let folder = folder();
+        let settings = load_text(folder.path(), &whole()).unwrap();
+        Arc::new(settings.start(None, &Clock::system(), runtime.handle()).unwrap())
+    };
+    let (in_force, setups) = watch::channel(setup());
+    let (store, audit) =
+        (Store::open(&Location::Memory).unwrap(), Audit::open(&Destination::Stdout).unwrap());
+    let live = Live::new(setups, store, audit, MintRate::default(), Clock::system());
+    let old = in_force.send_replace(setup());
+    assert_eq!(Arc::strong_count(&old), 2, "the thread still has it");
+    let a_moment = async { tokio::time::timeout(Duration::from_millis(1), live.follow()).await };
+    assert!(runtime.block_on(a_moment).is_err(), "following never ends");
+    assert_eq!(Arc::strong_count(&old), 1);
 }

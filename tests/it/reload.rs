@@ -1,6 +1,7 @@
 //! The configuration changes while the gateway runs: whole or not at all, and nobody is interrupted.
 
 use std::fs;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -264,6 +265,24 @@ fn half_a_file_is_never_in_force() {
     scene.wait("reloaded", || scene.count(RELOADED) == 1);
     assert_eq!(scene.count(&format!("config=\"{hash}\"")), 1, "{}", scene.log());
     assert_eq!(scene.count(REFUSED), 0);
+}
+
+#[test]
+fn files_that_change_while_they_are_read_are_read_again() {
+    let scene = Scene::new();
+    let (password, token) = (scene.stage.gateway.directory().join("secrets/recorder"), scene.token());
+    fs::remove_file(&password).unwrap();
+    assert!(Command::new("mkfifo").args(["-m", "600"]).arg(&password).status().unwrap().success());
+    scene.hang_up();
+    // A pipe opens when both ends are there: from here on the gateway is reading, until the other end is closed.
+    let mut other_end = fs::OpenOptions::new().write(true).open(&password).unwrap();
+    replace_file(&password, "whole\n");
+    other_end.write_all(b"half\n").unwrap();
+    drop(other_end);
+    scene.wait("reloaded", || scene.count(RELOADED) == 1);
+    scene.upload(&token);
+    assert_eq!(scene.shown(), basic("indexgate", "whole"));
+    assert_eq!((scene.count("the configuration is being written"), scene.count(REFUSED)), (1, 0));
 }
 
 #[test]
