@@ -26,7 +26,8 @@ enum Command {
     /// Run the gateway
     ///
     /// Logs go to standard error (INDEXGATE_LOG=debug for more), audit lines to standard output or to the file that
-    /// [audit] names. SIGTERM and SIGINT stop it: it accepts no more and finishes the requests under way for up to 30 s.
+    /// [audit] names. Changed files are taken up by themselves, at once with SIGHUP; if anything is wrong with them, the old
+    /// configuration stays. SIGTERM and SIGINT stop it: it accepts no more and finishes the requests under way for up to 30 s.
     Serve(ConfigArgument),
     /// Read the configuration and report every problem in it
     ///

@@ -1,5 +1,6 @@
 //! The configuration: read whole, checked whole, and then one immutable value. It knows everyone; nobody knows it.
 
+mod files;
 mod implied;
 mod issuer;
 mod load;
@@ -9,6 +10,7 @@ mod problem;
 mod project;
 mod publisher;
 mod reader;
+mod reload;
 mod schema;
 mod secrets;
 mod settings;
@@ -20,7 +22,8 @@ mod upstream;
 mod tests;
 
 pub use issuer::IssuerSettings;
-pub use load::load;
+pub use load::{Reading, load, read};
 pub use problem::{ConfigError, Problem};
+pub use reload::{Fixed, Reloader};
 pub use schema::{SchemaOf, schema};
 pub use settings::{ListenSettings, Settings, StartError};

@@ -13,6 +13,7 @@
 
 mod check;
 mod exchange;
+mod live;
 mod passwords;
 mod publish;
 mod pytp;
@@ -20,6 +21,7 @@ mod setup;
 mod story;
 
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, CONNECTION, EXPECT};
@@ -37,14 +39,15 @@ use crate::store::Store;
 use crate::token::{BadCredential, Credential, mentions_upload_token};
 
 pub use exchange::MintRate;
-pub use setup::{Issuer, Limits, Peer, Setup};
+pub use live::Live;
+pub use setup::{Door, Issuer, Limits, Peer, Setup};
 use story::Story;
 
-/// The gateway as one serving thread has it: nothing in here is shared that locks.
+/// The gateway as one serving thread has it, in one configuration: nothing in here is shared that locks.
 #[derive(Debug)]
 pub struct Gateway {
     setup: Arc<Setup>,
-    upstreams: HashMap<UpstreamName, Upstream>,
+    upstreams: HashMap<UpstreamName, Rc<Upstream>>,
     store: Store,
     audit: Audit,
     rate: MintRate,
@@ -54,10 +57,26 @@ pub struct Gateway {
 impl Gateway {
     /// A gateway with this configuration. `store`, `audit` and `rate` are shared with the other threads.
     pub fn new(setup: Arc<Setup>, store: Store, audit: Audit, rate: MintRate, clock: Clock) -> Self {
-        let upstream = |settings| Upstream::new(Arc::clone(settings), clock.clone());
+        let begun = Self { setup: Arc::clone(&setup), upstreams: HashMap::new(), store, audit, rate, clock };
+        begun.renewed(setup)
+    }
+
+    /// The same gateway with another configuration. Upstreams that are the same in both keep their connections.
+    fn renewed(&self, setup: Arc<Setup>) -> Self {
+        let upstream = |settings| match self.upstreams.values().find(|upstream| upstream.has(settings)) {
+            Some(kept) => Rc::clone(kept),
+            None => Rc::new(Upstream::new(Arc::clone(settings), self.clock.clone())),
+        };
         let upstreams =
             setup.upstreams.iter().map(|settings| (settings.name.clone(), upstream(settings))).collect();
+        let Self { store, audit, rate, clock, .. } = self;
+        let (store, audit, rate, clock) = (store.clone(), audit.clone(), rate.clone(), clock.clone());
         Self { setup, upstreams, store, audit, rate, clock }
+    }
+
+    /// How connections are spoken with.
+    pub fn door(&self) -> &Door {
+        &self.setup.door
     }
 
     /// Answers a request. Whatever happens, there is an answer.

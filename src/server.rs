@@ -3,5 +3,4 @@
 mod listen;
 mod run;
 
-pub use listen::Door;
 pub use run::{Server, Serving, Shared};

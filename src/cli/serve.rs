@@ -8,15 +8,16 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::clock::Clock;
-use crate::config::{ConfigError, Settings, StartError, load};
+use crate::config::{ConfigError, Fixed, Reading, Reloader, StartError, read};
 use crate::gateway::MintRate;
 use crate::observe::audit::Audit;
 use crate::observe::logs;
-use crate::server::{Door, Server, Serving, Shared};
+use crate::server::{Server, Serving, Shared};
 use crate::store::{Store, StoreError};
 
 /// How long requests under way may take after the gateway was told to stop.
@@ -44,8 +45,13 @@ enum ServeError {
 pub(super) fn serve(config: &Path) -> ExitCode {
     logs::start();
     match start(config) {
-        Ok((background, serving)) => {
-            background.block_on(until_told(serving));
+        Ok(Started { background, hangup, reloader, serving }) => {
+            background.block_on(async {
+                tokio::select! {
+                    () = until_told(serving) => {}
+                    () = reloader.run(hangup) => {}
+                }
+            });
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -55,31 +61,44 @@ pub(super) fn serve(config: &Path) -> ExitCode {
     }
 }
 
-/// Everything from the configuration to serving threads. The runtime given back fetches keys; it runs on the main thread
-/// while that waits for signals.
-fn start(config: &Path) -> Result<(Runtime, Serving), ServeError> {
-    let settings = load(config)?;
+/// A gateway that serves.
+struct Started {
+    /// Fetches keys and reads changed configurations; it runs on the main thread while that waits for signals.
+    background: Runtime,
+    hangup: Signal,
+    reloader: Reloader,
+    serving: Serving,
+}
+
+/// Everything from the configuration to serving threads.
+fn start(config: &Path) -> Result<Started, ServeError> {
     let background = Builder::new_current_thread().enable_all().build()?;
+    // Before anything else: until somebody listens for it, this signal ends the process.
+    let hangup = background.block_on(async { signal(SignalKind::hangup()) })?;
+    let Reading { settings, mut files } = read(config);
+    let settings = settings?;
     let clock = Clock::system();
     let audit = Audit::open(&settings.audit).map_err(ServeError::Audit)?;
-    let rate = MintRate::new(settings.mint_per_minute);
-    let door = Door {
-        tls: settings.listen.tls.as_ref().map(|identity| identity.server_config()),
-        header_timeout: settings.listen.header_timeout,
-    };
     let (address, location, public_url) =
         (settings.listen.address, settings.store.clone(), settings.public_url.clone());
-    let setup = Arc::new(Settings::start(settings, &clock, background.handle())?);
+    let (fixed, token_keys) = (Fixed::of(&settings), settings.token_key_files());
+    let setup = Arc::new(settings.start(None, &clock, background.handle())?);
+    token_keys.iter().for_each(|key| files.note_made(key));
     let store = Store::open(&location)?;
 
     let threads = available_parallelism().map_or(1, usize::from);
     let server = Server::bind(address, threads).map_err(|error| ServeError::Listen(address, error))?;
-    let scheme = if door.tls.is_some() { "https" } else { "http" };
+    let scheme = if setup.door.tls.is_some() { "https" } else { "http" };
     let listening = format!("listening on {scheme}://{}", server.address());
-    let (config, publishers) = (setup.hash.clone(), setup.rules.len());
-    let serving = server.serve(&door, &Shared { setup, store, audit, rate, clock })?;
-    tracing::info!(public_url, config, publishers, threads, "{listening}");
-    Ok((background, serving))
+    let (hash, publishers) = (setup.hash.clone(), setup.rules.len());
+    if setup.door.tls.as_ref().is_some_and(|tls| !tls.is_current(clock.now())) {
+        tracing::error!("the certificate has expired, or is not valid yet: clients will not connect");
+    }
+    let (in_force, setups) = watch::channel(setup);
+    let reloader = Reloader::new(config, fixed, files, in_force, clock.clone(), background.handle());
+    let serving = server.serve(&Shared { setups, store, audit, rate: MintRate::default(), clock })?;
+    tracing::info!(public_url, config = hash, publishers, threads, "{listening}");
+    Ok(Started { background, hangup, reloader, serving })
 }
 
 async fn until_told(mut serving: Serving) {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 use toml::de::DeTable;
 
+use super::files::{Files, matching_files};
 use super::issuer::IssuerSettings;
 use super::named::{Named, unique_name};
 use super::problem::{ConfigError, Problem, Problems, Source};
@@ -16,13 +17,36 @@ use super::publisher::publisher;
 use super::reader::Table;
 use super::settings::{Settings, UPSTREAM_TIMEOUT, settings};
 use super::{issuer, upstream};
-use crate::policy::{Compare, Glob, Publisher};
+use crate::policy::Publisher;
 use crate::proxy::IndexRoute;
+
+/// What came of reading a configuration.
+#[derive(Debug)]
+pub struct Reading {
+    /// The configuration, or everything that is wrong with it.
+    pub settings: Result<Settings, ConfigError>,
+    /// What it was read from, in either case.
+    pub files: Files,
+}
 
 /// Reads a configuration. All of it is read, so that all problems are told at once.
 pub fn load(path: &Path) -> Result<Settings, ConfigError> {
+    read(path).settings
+}
+
+/// Reads a configuration, and remembers its files.
+pub fn read(path: &Path) -> Reading {
     let problems = Problems::default();
     let settings = load_into(path, &problems);
+    let files = problems.files.take();
+    Reading { settings: without_problems(path, settings, problems), files }
+}
+
+fn without_problems(
+    path: &Path,
+    settings: Option<Settings>,
+    problems: Problems,
+) -> Result<Settings, ConfigError> {
     problems.into_result()?;
     settings.ok_or_else(|| {
         // Without a problem there are settings; should that ever fail, nothing starts.
@@ -33,11 +57,12 @@ pub fn load(path: &Path) -> Result<Settings, ConfigError> {
 }
 
 fn load_into(path: &Path, problems: &Problems) -> Option<Settings> {
-    let main = read(path, problems)?;
+    let main = source(path, problems)?;
     let document = parse(&main, problems);
     let table = Table::document(&main, problems, &document);
     let included: Vec<Source> =
-        included_files(&table).iter().filter_map(|path| read(path, problems)).collect();
+        included_files(&table).iter().filter_map(|path| source(path, problems)).collect();
+    included.iter().for_each(|source| check_not_empty(source, problems));
 
     let general = settings(&table);
     let timeout = general.as_ref().map_or(UPSTREAM_TIMEOUT, |general| general.upstream_timeout);
@@ -102,7 +127,8 @@ impl<'n, 'a> RuleReader<'n, 'a> {
     }
 }
 
-fn read(path: &Path, problems: &Problems) -> Option<Source> {
+fn source(path: &Path, problems: &Problems) -> Option<Source> {
+    problems.files.borrow_mut().note(path);
     match fs::read_to_string(path) {
         Ok(text) => Some(Source { path: path.to_owned(), text }),
         Err(error) => {
@@ -110,6 +136,16 @@ fn read(path: &Path, problems: &Problems) -> Option<Source> {
             problems.add(problem.fix("name the file with --config, and make it readable"));
             None
         }
+    }
+}
+
+/// An empty file is one that somebody is writing, or that a full disk cut off. Its rules would be gone without a word, and
+/// its restrictions, too.
+fn check_not_empty(source: &Source, problems: &Problems) {
+    if source.text.trim().is_empty() {
+        let problem = Problem::with_file(&source.path, "the file is empty");
+        problems
+            .add(problem.fix("remove it if it is not needed; a file that only holds a comment is fine, too"));
     }
 }
 
@@ -130,6 +166,7 @@ fn included_files(table: &Table<'_>) -> Vec<PathBuf> {
     for item in include.items() {
         let Some(text) = item.text() else { continue };
         let pattern = table.source().folder().join(text);
+        item.reads_matching(&pattern);
         match matching_files(&pattern) {
             Ok(found) => files.extend(found),
             Err(error) => item.problem(
@@ -141,24 +178,6 @@ fn included_files(table: &Table<'_>) -> Vec<PathBuf> {
     files.sort();
     files.dedup();
     files
-}
-
-fn matching_files(pattern: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let name = pattern.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    if !name.contains(['*', '?']) {
-        return Ok(vec![pattern.to_owned()]);
-    }
-    let glob: Glob = name.parse().map_err(std::io::Error::other)?;
-    let folder = pattern.parent().unwrap_or_else(|| Path::new("."));
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let file_name = entry?.file_name();
-        let visible = file_name.to_str().filter(|name| !name.starts_with('.'));
-        if visible.is_some_and(|name| glob.matches(name, Compare::Exact)) {
-            found.push(folder.join(file_name));
-        }
-    }
-    Ok(found)
 }
 
 /// Twelve hex digits that name a configuration in the audit: of all its files, in order.

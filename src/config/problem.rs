@@ -1,9 +1,11 @@
-//! What is wrong with a configuration: every problem at once, each with its place and a fix.
+//! What is wrong with a configuration: every problem at once, each with its place and a fix. And what it was read from.
 
 use std::cell::RefCell;
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+
+use super::files::Files;
 
 /// A configuration file and its text.
 #[derive(Debug)]
@@ -79,19 +81,23 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Where problems are collected while a configuration is read.
+/// Where problems are collected while a configuration is read, and the files that it was read from.
 #[derive(Debug, Default)]
-pub struct Problems(RefCell<Vec<Problem>>);
+pub struct Problems {
+    problems: RefCell<Vec<Problem>>,
+    /// Noted before they are read, and whatever comes of it: a reload looks at them again.
+    pub files: RefCell<Files>,
+}
 
 impl Problems {
     /// One more.
     pub fn add(&self, problem: Problem) {
-        self.0.borrow_mut().push(problem);
+        self.problems.borrow_mut().push(problem);
     }
 
     /// All of them, in the order of the files; an error if there are any.
     pub fn into_result(self) -> Result<(), ConfigError> {
-        let mut problems = self.0.into_inner();
+        let mut problems = self.problems.into_inner();
         let place = |problem: &Problem| problem.place.as_ref().map(|place| (place.line, place.column));
         problems.sort_by(|a, b| (&a.path, place(a)).cmp(&(&b.path, place(b))));
         problems.dedup();

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::ops::Range;
+use std::path::Path;
 use std::time::Duration;
 
 use toml::Spanned;
@@ -145,6 +146,16 @@ impl<'a> Value<'a> {
     /// The file it stands in.
     pub const fn source(&self) -> &'a Source {
         self.source
+    }
+
+    /// Notes a file that it names and that is about to be read.
+    pub fn reads(&self, path: &Path) {
+        self.problems.files.borrow_mut().note(path);
+    }
+
+    /// Notes a pattern whose files are about to be read.
+    pub fn reads_matching(&self, pattern: &Path) {
+        self.problems.files.borrow_mut().note_matching(pattern);
     }
 
     /// The value itself.

@@ -32,6 +32,7 @@ pub fn expanded(value: &Value<'_>) -> Option<PathBuf> {
 /// The content of a file that anybody may read.
 pub fn file(value: &Value<'_>) -> Option<Vec<u8>> {
     let path = path(value)?;
+    value.reads(&path);
     let read = fs::read(&path);
     read.map_err(|error| {
         value.problem(

@@ -14,9 +14,9 @@ use super::issuer::IssuerSettings;
 use super::reader::{Table, Value};
 use super::{secrets, upstream};
 use crate::clock::Clock;
-use crate::gateway::{Issuer, Limits, Setup};
+use crate::gateway::{Door, Issuer, Limits, Setup};
 use crate::observe::audit::Destination;
-use crate::oidc::KeyStore;
+use crate::oidc::{IssuerKeys, KeyStore};
 use crate::policy::{Detail, Publisher, Restriction, Rules, Source};
 use crate::proxy::{IndexRoute, Routes, UpstreamSettings};
 use crate::store::Location;
@@ -41,8 +41,6 @@ pub struct Settings {
     pub store: Location,
     /// The audit.
     pub audit: Destination,
-    /// Exchanges a minute from one address.
-    pub mint_per_minute: u32,
     /// How long an upstream may be silent.
     pub upstream_timeout: Duration,
     /// Sizes and times.
@@ -111,6 +109,10 @@ pub(super) fn settings(table: &Table<'_>) -> Option<Settings> {
         table.get("state_dir").map_or_else(|| Some(folder.join("state")), |path| secrets::path(&path));
     let limits = LimitKeys::read(table);
     let listen = section(table, "listen", |listen| read_listen(listen, limits.header_timeout));
+    let listen = listen.unwrap_or_else(|| {
+        table.problem("[listen] is missing", "add [listen] with address = \"127.0.0.1:8080\"");
+        None
+    });
     let tokens = section(table, "tokens", |tokens| Some(TokenSection::read(tokens)));
     let store = section(table, "store", read_store);
     let audit = section(table, "audit", read_audit);
@@ -123,16 +125,12 @@ pub(super) fn settings(table: &Table<'_>) -> Option<Settings> {
         hash: String::new(),
         public_url: public_url?,
         audience: audience?,
-        listen: listen.unwrap_or_else(|| {
-            table.problem("[listen] is missing", "add [listen] with address = \"127.0.0.1:8080\"");
-            None
-        })?,
+        listen: listen?,
         store: match store.unwrap_or_else(|| Some(Location::File("indexgate.db".into())))? {
             Location::File(path) => Location::File(under_state(path)),
             Location::Memory => Location::Memory,
         },
         audit: audit.unwrap_or(Some(Destination::Stdout))?,
-        mint_per_minute: limits.mint_per_minute,
         upstream_timeout: limits.upstream_timeout,
         limits: limits.limits,
         detail: detail.unwrap_or_else(|| Some(Detail::default()))?,
@@ -303,16 +301,18 @@ struct LimitKeys {
     limits: Limits,
     header_timeout: Duration,
     upstream_timeout: Duration,
-    mint_per_minute: u32,
 }
 
 impl LimitKeys {
     fn read(table: &Table<'_>) -> Self {
         let mut keys = Self {
-            limits: Limits { upload: UploadLimits::default(), body_pause: Duration::from_secs(60) },
+            limits: Limits {
+                upload: UploadLimits::default(),
+                body_pause: Duration::from_secs(60),
+                mint_per_minute: 120,
+            },
             header_timeout: Duration::from_secs(10),
             upstream_timeout: UPSTREAM_TIMEOUT,
-            mint_per_minute: 120,
         };
         if let Some(section) = table.get("limits").and_then(|value| value.table("[limits]")) {
             keys.override_from(&section);
@@ -341,7 +341,7 @@ impl LimitKeys {
         }
         if let Some(value) = table.get("mint_per_minute") {
             match value.integer().map(u32::try_from) {
-                Some(Ok(number)) if number > 0 => self.mint_per_minute = number,
+                Some(Ok(number)) if number > 0 => self.limits.mint_per_minute = number,
                 Some(_) => value.problem(
                     "this must be at least 1",
                     "write how many exchanges one address may make a minute",
@@ -353,16 +353,40 @@ impl LimitKeys {
 }
 
 impl Settings {
-    /// Makes what is needed on disk, starts the key stores on `background`, and gives a setup that can serve.
-    pub fn start(self, clock: &Clock, background: &Handle) -> Result<Setup, StartError> {
+    /// The files of the keys that sign upload tokens; the first may be made by [`Settings::start`].
+    pub fn token_key_files(&self) -> Vec<PathBuf> {
+        std::iter::once(&self.token_key).chain(&self.previous_token_keys).cloned().collect()
+    }
+
+    /// Makes what is needed on disk, starts the key stores on `background`, and gives a setup that can serve. What is
+    /// unchanged is kept from the setup that runs: fetched keys, logins, connections, TLS sessions.
+    pub fn start(
+        self,
+        running: Option<&Setup>,
+        clock: &Clock,
+        background: &Handle,
+    ) -> Result<Setup, StartError> {
         let spool = self.state_dir.join("spool");
         std::fs::create_dir_all(&spool)
             .map_err(|source| StartError::Folder { path: spool.clone(), source })?;
-        let keys = TokenKeys::load(&self.token_key, &self.previous_token_keys)?;
+        let keys = match running {
+            None => TokenKeys::load(&self.token_key, &self.previous_token_keys)?,
+            Some(running) => running.tokens.keys().reload(&self.token_key, &self.previous_token_keys)?,
+        };
+        let key_store = |keys: IssuerKeys| match running.and_then(|running| running.key_store(&keys)) {
+            Some(warm) => warm.clone(),
+            None => KeyStore::spawn(keys, clock.clone(), background),
+        };
+        let upstream = |settings: Arc<UpstreamSettings>| {
+            running.and_then(|running| running.upstream(&settings)).cloned().unwrap_or(settings)
+        };
+        let same =
+            |tls: &TlsIdentity| running.and_then(|running| running.door.tls.clone()).filter(|old| old == tls);
+        let tls = self.listen.tls.map(|tls| same(&tls).unwrap_or(tls));
         let kept = kept_claims(&self.publishers);
         let issuer = |settings: IssuerSettings| Issuer {
             kept_claims: kept.union(&settings.identity_claims).cloned().collect(),
-            keys: KeyStore::spawn(settings.keys, clock.clone(), background),
+            keys: key_store(settings.keys),
             name: settings.name,
             url: settings.url,
             audience: settings.audience,
@@ -370,13 +394,14 @@ impl Settings {
             algorithms: settings.algorithms,
             max_lifetime: settings.max_lifetime,
         };
-        let upstreams = self.upstreams.iter().map(|settings| upstream::route(settings)).collect();
+        let routes = self.upstreams.iter().map(|settings| upstream::route(settings)).collect();
         Ok(Setup {
             hash: self.hash,
             public_url: self.public_url.clone(),
             audience: self.audience,
-            routes: Routes { indexes: self.indexes, upstreams },
-            upstreams: self.upstreams,
+            door: Door { tls, header_timeout: self.listen.header_timeout },
+            routes: Routes { indexes: self.indexes, upstreams: routes },
+            upstreams: self.upstreams.into_iter().map(upstream).collect(),
             issuers: self.issuers.into_iter().map(issuer).collect(),
             rules: Rules::new(self.publishers, self.restrictions),
             detail: self.detail,

@@ -3,15 +3,19 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use tempfile::TempDir;
+use tokio::sync::watch;
 
 use super::*;
 use crate::clock::{Clock, Timestamp};
+use crate::gateway::{Live, MintRate};
 use crate::names::IssuerName;
-use crate::observe::audit::Destination;
+use crate::observe::audit::{Audit, Destination};
 use crate::policy::Detail;
-use crate::store::Location;
+use crate::store::{Location, Store};
 
 const GENERAL: &str = r#"
 public_url = "https://pypi.corp.example"
@@ -96,7 +100,7 @@ fn a_small_configuration_has_defaults_for_the_rest() {
     assert_eq!(settings.public_url, "https://pypi.corp.example");
     assert_eq!(settings.audience, "pypi.corp.example");
     assert_eq!(settings.token_lifetime.as_secs(), 900);
-    assert_eq!(settings.mint_per_minute, 120);
+    assert_eq!(settings.limits.mint_per_minute, 120);
     assert_eq!(settings.detail, Detail::Graded);
     assert_eq!(settings.audit, Destination::Stdout);
     assert!(settings.state_dir.ends_with("state"));
@@ -323,7 +327,7 @@ fn a_serving_issuer_expects_its_own_audience_or_that_of_the_gateway() {
     let expected = |text: &str| {
         let settings = load_text(folder.path(), text).unwrap();
         let clock = Clock::still(Timestamp(1_767_225_600));
-        let setup = settings.start(&clock, runtime.handle()).unwrap();
+        let setup = settings.start(None, &clock, runtime.handle()).unwrap();
         setup.issuers[0].expected(&setup.audience).audience.to_owned()
     };
     let azure = of_preset("azure-devops", &format!("{AZURE_URL}fixed_audience = true"), AZURE_PIPELINE);
@@ -577,4 +581,76 @@ fn an_issuer_can_require_events_and_claims() {
         loaded(&required("{ events = [\"push\"], claims = { runner_environment = \"github-hosted\" } }"));
     let keys: Vec<&str> = settings.publishers[0].implied.iter().map(|condition| &*condition.key).collect();
     assert_eq!(keys, ["event", "runner_environment", "event", "job_workflow"]);
+}
+
+#[test]
+fn an_empty_included_file_is_refused_and_one_with_a_comment_is_not() {
+    let folder = folder();
+    let text = format!("include = [\"rules/*.toml\"]\n{}", whole());
+    fs::create_dir(folder.path().join("rules")).unwrap();
+    let rules = folder.path().join("rules/a.toml");
+    fs::write(&rules, "# nobody yet\n").unwrap();
+    load_text(folder.path(), &text).unwrap();
+    for empty in ["", " \n\n"] {
+        fs::write(&rules, empty).unwrap();
+        let problem = load_text(folder.path(), &text).unwrap_err().to_string();
+        assert!(problem.contains("rules/a.toml: the file is empty"), "{problem}");
+    }
+}
+
+#[test]
+fn every_file_is_remembered_also_if_it_is_wrong_or_not_there() {
+    for name in ["indexgate.toml", "password", "missing.json", "rules/new.toml"] {
+        let folder = folder();
+        let path = |name: &str| folder.path().join(name);
+        let text = whole().replace("\"github\"\n", "\"github\"\njwks_file = \"missing.json\"\n");
+        fs::write(path("indexgate.toml"), format!("include = [\"rules/*.toml\"]\n{text}")).unwrap();
+        fs::create_dir(path("rules")).unwrap();
+        let Reading { settings, files } = read(&path("indexgate.toml"));
+        assert!(settings.is_err());
+        assert_eq!(files.look_again(), files);
+        fs::write(path(name), "# changed\n").unwrap();
+        assert_ne!(files.look_again(), files, "{name}");
+    }
+}
+
+#[test]
+fn an_upstream_is_kept_until_its_settings_or_its_secret_change() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let plain = format!("{GENERAL}{INDEX}");
+    let credential = "{ username = \"indexgate\", password_file = \"password\" }";
+    let login = plain.replace(credential, &format!("{{ devpi_login = {credential} }}"));
+    for text in [plain, login] {
+        let folder = folder();
+        let setup = |running, text: &str| {
+            let settings = load_text(folder.path(), text).unwrap();
+            settings.start(running, &Clock::system(), runtime.handle()).unwrap()
+        };
+        let first = setup(None, &text);
+        let kept = |text: &str| Arc::ptr_eq(&first.upstreams[0], &setup(Some(&first), text).upstreams[0]);
+        assert!(kept(&text));
+        assert!(kept(&format!("{text}passwords = \"refuse\"\n")), "a change elsewhere");
+        assert!(!kept(&text.replace(":3141", ":3142")));
+        fs::write(folder.path().join("password"), "hunter3\n").unwrap();
+        assert!(!kept(&text));
+    }
+}
+
+#[test]
+fn a_thread_without_requests_lets_go_of_the_old_configuration() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let setup = || {
+        let folder = folder();
+        let settings = load_text(folder.path(), &whole()).unwrap();
+        Arc::new(settings.start(None, &Clock::system(), runtime.handle()).unwrap())
+    };
+    let (in_force, setups) = watch::channel(setup());
+    let (store, audit) =
+        (Store::open(&Location::Memory).unwrap(), Audit::open(&Destination::Stdout).unwrap());
+    let live = Live::new(setups, store, audit, MintRate::default(), Clock::system());
+    let old = in_force.send_replace(setup());
+    assert_eq!(Arc::strong_count(&old), 2, "the thread still has it");
+    let a_moment = async { tokio::time::timeout(Duration::from_millis(1), live.follow()).await };
+    assert!(runtime.block_on(a_moment).is_err(), "following never ends");
+    assert_eq!(Arc::strong_count(&old), 1);
 }

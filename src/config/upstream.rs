@@ -32,8 +32,8 @@ pub fn upstream(table: &Table<'_>, public_url: &str, timeout: Duration) -> Optio
     let Base { https, host: address, port, path, authority } = url?;
     let tls = match (https, roots) {
         (false, _) => None,
-        (true, Some(roots)) => Some(roots?.client_config()),
-        (true, None) => Some(system_roots(table)?.client_config()),
+        (true, Some(roots)) => Some(roots?),
+        (true, None) => Some(system_roots(table)?),
     };
     let prefix = prefix?;
     Some(UpstreamSettings {

@@ -160,7 +160,8 @@ impl Gateway {
         if method != Method::POST {
             return Err(ExchangeRefusal::Method("POST"));
         }
-        self.rate.count(caller.address).map_err(ExchangeRefusal::RateLimited)
+        let most = self.setup.limits.mint_per_minute;
+        self.rate.count(caller.address, most).map_err(ExchangeRefusal::RateLimited)
     }
 
     /// Uses up the identity token. This comes last, so that a refused exchange can be repeated once the rules are right.
@@ -287,30 +288,23 @@ fn token_refused(error: &TokenError) -> ExchangeRefusal {
 
 /// Counts exchanges by client address, in windows of a minute. Shared by all serving threads.
 #[derive(Clone, Debug)]
-pub struct MintRate {
-    per_minute: u32,
-    counts: Cache<IpAddr, Arc<AtomicU32>>,
-}
+pub struct MintRate(Cache<IpAddr, Arc<AtomicU32>>);
 
 impl MintRate {
     const WINDOW: Duration = Duration::from_secs(60);
     /// Addresses that are remembered; more make the oldest forgotten, which only ever allows more.
     const MOST_ADDRESSES: u64 = 100_000;
 
-    /// Allows so many exchanges a minute from one address (one /64 for IPv6).
-    pub fn new(per_minute: u32) -> Self {
-        let counts = Cache::builder().max_capacity(Self::MOST_ADDRESSES).time_to_live(Self::WINDOW).build();
-        Self { per_minute, counts }
+    /// Counts one; of so many a minute from one address (one /64 for IPv6). The error is how many seconds to wait.
+    fn count(&self, address: IpAddr, most: u32) -> Result<(), u64> {
+        let count = self.0.get_with(network(address), Arc::default);
+        if count.fetch_add(1, Ordering::Relaxed) < most { Ok(()) } else { Err(Self::WINDOW.as_secs()) }
     }
+}
 
-    /// Counts one; the error is how many seconds to wait.
-    fn count(&self, address: IpAddr) -> Result<(), u64> {
-        let count = self.counts.get_with(network(address), Arc::default);
-        if count.fetch_add(1, Ordering::Relaxed) < self.per_minute {
-            Ok(())
-        } else {
-            Err(Self::WINDOW.as_secs())
-        }
+impl Default for MintRate {
+    fn default() -> Self {
+        Self(Cache::builder().max_capacity(Self::MOST_ADDRESSES).time_to_live(Self::WINDOW).build())
     }
 }
 
@@ -331,8 +325,8 @@ mod tests {
 
     #[test]
     fn each_address_has_its_own_count_and_ipv6_by_network() {
-        let rate = MintRate::new(2);
-        let count = |address: &str| rate.count(address.parse().unwrap()).is_ok();
+        let rate = MintRate::default();
+        let count = |address: &str| rate.count(address.parse().unwrap(), 2).is_ok();
         assert!(count("192.0.2.1") && count("192.0.2.1") && !count("192.0.2.1"));
         assert!(!count("::ffff:192.0.2.1"), "the same client over IPv6");
         assert!(count("192.0.2.2"));

@@ -11,9 +11,10 @@ use ipnet::IpNet;
 
 use crate::clock::Timestamp;
 use crate::names::IssuerName;
-use crate::oidc::{Algorithm, Expected, KeyStore, Preset, Unverified};
+use crate::oidc::{Algorithm, Expected, IssuerKeys, KeyStore, Preset, Unverified};
 use crate::policy::{Asked, Decision, Detail, Rules, VerifiedClaims, survey};
 use crate::proxy::{Caller, Routes, UpstreamSettings};
+use crate::tls::TlsIdentity;
 use crate::token::Tokens;
 use crate::upload::UploadLimits;
 
@@ -26,7 +27,9 @@ pub struct Setup {
     pub public_url: String,
     /// What `aud` of an identity token must be.
     pub audience: String,
-    /// Which door a request goes through.
+    /// How connections are spoken with.
+    pub door: Door,
+    /// Which way a request goes through.
     pub routes: Routes,
     /// The index servers.
     pub upstreams: Vec<Arc<UpstreamSettings>>,
@@ -46,6 +49,15 @@ pub struct Setup {
     pub trusted_proxies: Vec<IpNet>,
 }
 
+/// How connections are spoken with.
+#[derive(Clone, Debug)]
+pub struct Door {
+    /// How to prove who we are, if TLS ends here.
+    pub tls: Option<TlsIdentity>,
+    /// How long the first request of a connection may take to arrive, TLS included.
+    pub header_timeout: Duration,
+}
+
 /// Sizes and times that bound what a client can cost.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -53,6 +65,8 @@ pub struct Limits {
     pub upload: UploadLimits,
     /// How long a client may pause inside an upload.
     pub body_pause: Duration,
+    /// Exchanges a minute from one address.
+    pub mint_per_minute: u32,
 }
 
 /// One `[[issuer]]`.
@@ -102,6 +116,16 @@ impl Setup {
     /// The issuer with exactly this URL. There is no other way to become one: no default, no fallback.
     pub fn issuer(&self, url: &str) -> Option<&Issuer> {
         self.issuers.iter().find(|issuer| issuer.url == url)
+    }
+
+    /// The keys at hand for this source, if it is one of ours: a reload keeps them.
+    pub fn key_store(&self, keys: &IssuerKeys) -> Option<&KeyStore> {
+        self.issuers.iter().map(|issuer| &issuer.keys).find(|store| store.serves(keys))
+    }
+
+    /// The upstream with exactly these settings: a reload keeps its connections and its login.
+    pub fn upstream(&self, settings: &UpstreamSettings) -> Option<&Arc<UpstreamSettings>> {
+        self.upstreams.iter().find(|upstream| ***upstream == *settings)
     }
 
     /// Whether a text is an identity token that says it is from one of our issuers.

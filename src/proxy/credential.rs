@@ -13,7 +13,7 @@ use crate::clock::Timestamp;
 use crate::secret::Secret;
 
 /// How the gateway proves to an upstream that it may upload. Shared by all serving threads.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum UpstreamCredential {
     /// The upstream asks for none.
     Nothing,
@@ -108,6 +108,13 @@ impl DevpiLogin {
         let token = Arc::new(LoginToken { authorization, renew_at });
         self.token.store(Some(Arc::clone(&token)));
         Ok(token)
+    }
+}
+
+/// The same account; who of the two is logged in makes no difference.
+impl PartialEq for DevpiLogin {
+    fn eq(&self, other: &Self) -> bool {
+        self.user == other.user && self.password == other.password
     }
 }
 

@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -12,7 +11,6 @@ use http::{Method, Request, Response};
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -21,16 +19,17 @@ use tokio_rustls::TlsConnector;
 
 use super::UpstreamError;
 use super::body::{Body, BoxError, Silence};
+use crate::tls::TlsRoots;
 
 /// Where an upstream listens.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Target {
     /// Host name or address.
     pub host: String,
     /// TCP port.
     pub port: u16,
-    /// TLS, if the URL is https.
-    pub tls: Option<Arc<ClientConfig>>,
+    /// Whose certificate it may show, if the URL is https.
+    pub tls: Option<TlsRoots>,
 }
 
 /// Idle connections, most recently used first.
@@ -120,10 +119,11 @@ impl Pool {
         if ending == Ending::Reset {
             stream.set_zero_linger().map_err(failed)?;
         }
-        let Some(tls) = tls else { return handshake(stream).await };
+        let Some(roots) = tls else { return handshake(stream).await };
         let name =
             ServerName::try_from(host.clone()).map_err(|error| UpstreamError::Connect(error.to_string()))?;
-        handshake(TlsConnector::from(Arc::clone(tls)).connect(name, stream).await.map_err(failed)?).await
+        handshake(TlsConnector::from(roots.client_config()).connect(name, stream).await.map_err(failed)?)
+            .await
     }
 }
 

@@ -38,8 +38,8 @@ pub enum HostHeader {
     Upstream,
 }
 
-/// One `[[upstream]]` of the configuration.
-#[derive(Clone, Debug)]
+/// One `[[upstream]]` of the configuration. Two equal ones can share logins and connections across a reload.
+#[derive(Clone, Debug, PartialEq)]
 pub struct UpstreamSettings {
     /// Its name.
     pub name: UpstreamName,
@@ -81,6 +81,11 @@ impl Upstream {
     /// Its configuration.
     pub fn settings(&self) -> &UpstreamSettings {
         &self.settings
+    }
+
+    /// Whether it is the upstream of these very settings, and its connections can serve on.
+    pub fn has(&self, settings: &Arc<UpstreamSettings>) -> bool {
+        Arc::ptr_eq(&self.settings, settings)
     }
 
     /// Forwards a request as it came; the answer streams back as it comes.

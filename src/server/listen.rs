@@ -6,13 +6,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rustls::ServerConfig;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -21,7 +19,7 @@ use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
-use crate::gateway::{Gateway, Peer};
+use crate::gateway::{Door, Live, Peer};
 
 /// How long a connection may wait for its next request. hatch fails if a connection it kept is closed sooner.
 const IDLE: Duration = Duration::from_secs(75);
@@ -29,15 +27,6 @@ const IDLE: Duration = Duration::from_secs(75);
 const READ_BUFFER: usize = 256 * 1024;
 /// More header fields than any client sends.
 const MOST_HEADERS: usize = 100;
-
-/// How connections are spoken with.
-#[derive(Clone, Debug)]
-pub struct Door {
-    /// TLS, if it ends here.
-    pub tls: Option<Arc<ServerConfig>>,
-    /// How long the first request of a connection may take to arrive, TLS included.
-    pub header_timeout: Duration,
-}
 
 /// A listening socket that shares its address with those of the other threads: the kernel spreads connections.
 pub(super) fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
@@ -54,8 +43,7 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 /// Accepts until told to stop, and then waits until every connection has ended.
 pub(super) async fn accept(
     listener: std::net::TcpListener,
-    door: Door,
-    gateway: Rc<Gateway>,
+    live: Rc<Live>,
     mut stop: watch::Receiver<bool>,
 ) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
@@ -68,10 +56,9 @@ pub(super) async fn accept(
         };
         match accepted {
             Ok((stream, address)) => {
-                let (door, gateway, stop, open) =
-                    (door.clone(), Rc::clone(&gateway), stop.clone(), open.subscribe());
+                let (live, stop, open) = (Rc::clone(&live), stop.clone(), open.subscribe());
                 spawn_local(async move {
-                    converse(stream, address, door, gateway, stop).await;
+                    converse(stream, address, live, stop).await;
                     drop(open);
                 });
             }
@@ -87,18 +74,14 @@ pub(super) async fn accept(
     Ok(())
 }
 
-async fn converse(
-    stream: TcpStream,
-    address: SocketAddr,
-    door: Door,
-    gateway: Rc<Gateway>,
-    stop: watch::Receiver<bool>,
-) {
-    let peer = Peer { address: address.ip().to_canonical(), tls: door.tls.is_some() };
+async fn converse(stream: TcpStream, address: SocketAddr, live: Rc<Live>, stop: watch::Receiver<bool>) {
+    // Cloned, so that a long connection holds on to no configuration.
+    let Door { tls, header_timeout } = live.present().door().clone();
+    let peer = Peer { address: address.ip().to_canonical(), tls: tls.is_some() };
     _ = stream.set_nodelay(true);
-    let Some(tls) = &door.tls else { return speak(stream, peer, &door, gateway, stop).await };
-    match timeout(door.header_timeout, TlsAcceptor::from(Arc::clone(tls)).accept(stream)).await {
-        Ok(Ok(stream)) => speak(stream, peer, &door, gateway, stop).await,
+    let Some(tls) = tls else { return speak(stream, peer, header_timeout, live, stop).await };
+    match timeout(header_timeout, TlsAcceptor::from(tls.server_config()).accept(stream)).await {
+        Ok(Ok(stream)) => speak(stream, peer, header_timeout, live, stop).await,
         Ok(Err(error)) => tracing::debug!(client = %peer.address, %error, "no TLS"),
         Err(_) => tracing::debug!(client = %peer.address, "the TLS handshake took too long"),
     }
@@ -107,14 +90,14 @@ async fn converse(
 async fn speak(
     stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
     peer: Peer,
-    door: &Door,
-    gateway: Rc<Gateway>,
+    header_timeout: Duration,
+    live: Rc<Live>,
     mut stop: watch::Receiver<bool>,
 ) {
     let asked = Rc::new(Cell::new(false));
     let service = service_fn(|request| {
         asked.set(true);
-        let gateway = Rc::clone(&gateway);
+        let gateway = live.present();
         async move { Ok::<_, Infallible>(gateway.answer(request, peer).await) }
     });
     let connection = http1::Builder::new()
@@ -126,7 +109,7 @@ async fn speak(
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let silent = async {
-        sleep(door.header_timeout).await;
+        sleep(header_timeout).await;
         if asked.get() {
             std::future::pending::<()>().await;
         }

@@ -10,17 +10,17 @@ use tokio::runtime::Builder;
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 
-use super::listen::{Door, accept, bind};
+use super::listen::{accept, bind};
 use crate::clock::Clock;
-use crate::gateway::{Gateway, MintRate, Setup};
+use crate::gateway::{Live, MintRate, Setup};
 use crate::observe::audit::Audit;
 use crate::store::Store;
 
 /// What all serving threads have in common.
 #[derive(Clone, Debug)]
 pub struct Shared {
-    /// The configuration.
-    pub setup: Arc<Setup>,
+    /// The configuration, and each that follows.
+    pub setups: watch::Receiver<Arc<Setup>>,
     /// The store.
     pub store: Store,
     /// The audit.
@@ -63,14 +63,13 @@ impl Server {
     }
 
     /// Starts the threads.
-    pub fn serve(self, door: &Door, shared: &Shared) -> io::Result<Serving> {
+    pub fn serve(self, shared: &Shared) -> io::Result<Serving> {
         let (stop, stopped) = watch::channel(false);
         let (alive, ended) = mpsc::channel(1);
         for (n, listener) in self.listeners.into_iter().enumerate() {
-            let (door, shared, stopped, alive) =
-                (door.clone(), shared.clone(), stopped.clone(), alive.clone());
+            let (shared, stopped, alive) = (shared.clone(), stopped.clone(), alive.clone());
             thread::Builder::new().name(format!("serve-{n}")).spawn(move || {
-                if let Err(error) = serve_on_this_thread(listener, door, shared, stopped) {
+                if let Err(error) = serve_on_this_thread(listener, shared, stopped) {
                     tracing::error!(%error, "a serving thread ended");
                 }
                 drop(alive);
@@ -96,12 +95,14 @@ impl Serving {
 
 fn serve_on_this_thread(
     listener: std::net::TcpListener,
-    door: Door,
     shared: Shared,
     stop: watch::Receiver<bool>,
 ) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let Shared { setup, store, audit, rate, clock } = shared;
-    let gateway = Rc::new(Gateway::new(setup, store, audit, rate, clock));
-    LocalSet::new().block_on(&runtime, accept(listener, door, gateway, stop))
+    let Shared { setups, store, audit, rate, clock } = shared;
+    let live = Rc::new(Live::new(setups, store, audit, rate, clock));
+    let threads_work = LocalSet::new();
+    let follower = Rc::clone(&live);
+    threads_work.spawn_local(async move { follower.follow().await });
+    threads_work.block_on(&runtime, accept(listener, live, stop))
 }

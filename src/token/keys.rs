@@ -14,6 +14,7 @@ use crate::secret::Secret;
 /// The key that signs, and the keys that are still accepted.
 #[derive(Clone, Debug)]
 pub struct TokenKeys {
+    path: PathBuf,
     current: TokenKey,
     previous: Vec<TokenKey>,
 }
@@ -60,8 +61,18 @@ impl TokenKeys {
         if !current.exists() {
             make(current)?;
         }
+        Self::read(current, previous)
+    }
+
+    /// Reads the key files that are named now. A new name may be made, as at the start; a key that was there and is gone
+    /// is an error: a new one in its place would end every upload token that is out.
+    pub fn reload(&self, current: &Path, previous: &[PathBuf]) -> Result<Self, KeyFileError> {
+        if current == self.path { Self::read(current, previous) } else { Self::load(current, previous) }
+    }
+
+    fn read(current: &Path, previous: &[PathBuf]) -> Result<Self, KeyFileError> {
         let previous = previous.iter().map(|path| read(path)).collect::<Result<_, _>>()?;
-        Ok(Self { current: read(current)?, previous })
+        Ok(Self { path: current.to_owned(), current: read(current)?, previous })
     }
 
     pub(super) const fn current(&self) -> &TokenKey {
@@ -127,6 +138,19 @@ mod tests {
         let second = TokenKeys::load(&path, &[]).unwrap();
         assert_eq!(first.current.id, second.current.id);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_reload_makes_a_key_of_a_new_name_but_never_replaces_a_lost_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let [old, new] = ["old.key", "new.key"].map(|name| folder.path().join(name));
+        let running = TokenKeys::load(&old, &[]).unwrap();
+        let rotated = running.reload(&new, std::slice::from_ref(&old)).unwrap();
+        assert_ne!(rotated.current.id, running.current.id);
+        assert!(rotated.by_id(&running.current.id).is_some());
+        fs::remove_file(&new).unwrap();
+        assert!(matches!(rotated.reload(&new, &[old]), Err(KeyFileError::Io { .. })));
+        assert!(!new.exists());
     }
 
     #[test]

@@ -101,6 +101,11 @@ impl Tokens {
         Self { keys, gateway, lifetime }
     }
 
+    /// The keys.
+    pub const fn keys(&self) -> &TokenKeys {
+        &self.keys
+    }
+
     /// Makes a token that carries what was verified. `None` if the system gives no random bytes.
     pub fn mint(&self, claims: &VerifiedClaims, terms: Terms, now: Timestamp) -> Option<Minted> {
         let id = random_id()?;

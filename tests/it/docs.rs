@@ -109,7 +109,7 @@ fn the_defaults_in_the_full_configuration_are_the_defaults() {
     assert_eq!(full.limits.body_pause, bare.limits.body_pause);
     assert_eq!(full.listen.header_timeout, bare.listen.header_timeout);
     assert_eq!(full.upstream_timeout, bare.upstream_timeout);
-    assert_eq!(full.mint_per_minute, bare.mint_per_minute);
+    assert_eq!(full.limits.mint_per_minute, bare.limits.mint_per_minute);
     assert_eq!(full.token_lifetime, bare.token_lifetime);
     assert_eq!(full.token_key.file_name(), bare.token_key.file_name());
     assert_eq!(full.previous_token_keys, bare.previous_token_keys);
@@ -379,7 +379,7 @@ fn the_table_of_limits_has_the_defaults() {
         ("`header_timeout`", seconds(settings.listen.header_timeout)),
         ("`body_timeout`", seconds(settings.limits.body_pause)),
         ("`upstream_timeout`", seconds(settings.upstream_timeout)),
-        ("`mint_per_minute`", settings.mint_per_minute.to_string()),
+        ("`mint_per_minute`", settings.limits.mint_per_minute.to_string()),
         ("`lifetime`", format!("{} min", settings.token_lifetime.as_secs() / 60)),
         ("form fields together", size(limits.field_bytes as u64)),
         ("parts of a form", format!("{}; {}", limits.parts, size(limits.part_head as u64))),

@@ -16,5 +16,6 @@ mod passwords;
 mod providers;
 mod pytp;
 mod relay;
+mod reload;
 mod schema;
 mod tokens;

@@ -99,6 +99,7 @@ name = "azure"
 preset = "azure-devops"
 url = "https://vstoken.dev.azure.com/5c1f8e0a-3b7d-4a2e-9c41-6f0d2b8a7e13"
 fixed_audience = true
+audience = "api://AzureADTokenExchange"
 
 [[publisher]]
 name = "billing-release"
