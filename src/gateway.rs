@@ -25,7 +25,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, CONNECTION, EXPECT};
-use http::{HeaderValue, Method, Request, Response, StatusCode, request};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, request};
 use hyper::body::Incoming;
 
 use crate::clock::Clock;
@@ -77,6 +77,11 @@ impl Gateway {
     /// How connections are spoken with.
     pub fn door(&self) -> &Door {
         &self.setup.door
+    }
+
+    /// The answer when there is none: a fault in the gateway itself.
+    pub fn failed() -> Response<Body> {
+        refused(&Refusal::Internal, "-", &HeaderMap::new())
     }
 
     /// Answers a request. Whatever happens, there is an answer.

@@ -143,9 +143,16 @@ fn work(connection: &Connection, mut queue: mpsc::Receiver<Job>) {
     // Who asked may have gone meanwhile; then nobody reads the reply.
     while let Some(job) = queue.blocking_recv() {
         match job {
+            // Who has gone meanwhile gets no token for it, and may ask again.
+            Job::Claim { reply, .. } if reply.is_closed() => {}
             Job::Claim { key, until, now, reply } => {
                 purge(connection, &mut last_purge, now);
-                _ = reply.send(claim(connection, &key, until).map_err(StoreError::from));
+                let claimed = claim(connection, &key, until).map_err(StoreError::from);
+                if let Err(Ok(true)) = reply.send(claimed)
+                    && let Err(error) = unclaim(connection, &key)
+                {
+                    tracing::warn!(%error, "cannot take back a claim");
+                }
             }
             Job::Revoke { token, until, now, reply } => {
                 purge(connection, &mut last_purge, now);
@@ -170,6 +177,10 @@ fn claim(connection: &Connection, key: &[u8], until: Timestamp) -> rusqlite::Res
     let mut insert =
         connection.prepare_cached("INSERT OR IGNORE INTO used_identity (key, until) VALUES (?1, ?2)")?;
     Ok(insert.execute((key, until.0))? == 1)
+}
+
+fn unclaim(connection: &Connection, key: &[u8]) -> rusqlite::Result<()> {
+    connection.prepare_cached("DELETE FROM used_identity WHERE key = ?1")?.execute([key]).map(|_| ())
 }
 
 fn revoke(connection: &Connection, token: &str, until: Timestamp) -> rusqlite::Result<()> {
@@ -258,6 +269,17 @@ mod tests {
             });
             assert_eq!(wins, 1);
         }
+    }
+
+    #[test]
+    fn a_claim_that_nobody_hears_of_is_none() {
+        run(async {
+            let store = Store::open(&Location::Memory).unwrap();
+            let (reply, gone) = oneshot::channel();
+            drop(gone);
+            store.jobs.send(Job::Claim { key: [1; 32], until: LATER, now: NOW, reply }).await.unwrap();
+            assert!(store.claim_once([1; 32], LATER, NOW).await.unwrap());
+        });
     }
 
     #[test]

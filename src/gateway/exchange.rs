@@ -166,6 +166,9 @@ impl Gateway {
 
     /// Uses up the identity token. This comes last, so that a refused exchange can be repeated once the rules are right.
     async fn claim(&self, key: [u8; 32], expires: Timestamp, now: Timestamp) -> Result<(), ExchangeRefusal> {
+        if !self.audit.is_writing() {
+            return Err(unavailable("the gateway's audit cannot be written"));
+        }
         match self.store.claim_once(key, expires.after(REMEMBER), now).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(ExchangeRefusal::Reused),

@@ -9,7 +9,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::{Gateway, Story};
-use crate::policy::{Asked, decide, why_no_upload};
+use crate::policy::{Asked, Permit, decide, why_no_upload};
 use crate::proxy::{Arriving, Body, Caller, IndexRoute, Refusal, UpstreamError};
 use crate::token::{BadToken, UploadIdentity};
 use crate::upload::{Receiver, Upload, UploadError};
@@ -34,25 +34,11 @@ impl Gateway {
         story.uploading(&index.index, &upload);
         // It may have been given back while the upload arrived.
         self.check_not_revoked(&identity).await?;
+        let permit = self.permit(index, &identity, &upload, story)?;
+        if !self.audit.is_writing() {
+            return Err(Refusal::Audit);
+        }
 
-        let asked = Asked {
-            index: index.index.clone(),
-            project: upload.project().clone(),
-            version: upload.version().clone(),
-        };
-        let setup = &self.setup;
-        let now = self.clock.now();
-        let decision = decide(&setup.rules, &identity.claims, Some(&asked), now);
-        story.observed(decision.observed.clone());
-        let Some(permit) = decision.permit else {
-            let decision = setup.reasons(decision, &identity.claims, Some(&asked), now);
-            return Err(Refusal::NotPermitted(why_no_upload(
-                &decision,
-                &identity.claims,
-                &asked,
-                setup.detail,
-            )));
-        };
         let upstream = self.upstreams.get(&index.upstream).ok_or(Refusal::NoUpstream)?;
         self.use_up(&identity).await?;
         story.permitted(&permit);
@@ -63,6 +49,29 @@ impl Gateway {
             self.take_back_use(&identity).await;
         }
         answer.map_err(failed)
+    }
+
+    /// The right to make this upload, by the rules of this moment.
+    fn permit(
+        &self,
+        index: &IndexRoute,
+        identity: &UploadIdentity,
+        upload: &Upload,
+        story: &mut Story,
+    ) -> Result<Permit, Refusal> {
+        let (setup, claims, now) = (&self.setup, &identity.claims, self.clock.now());
+        let asked = Asked {
+            index: index.index.clone(),
+            project: upload.project().clone(),
+            version: upload.version().clone(),
+        };
+        let decision = decide(&setup.rules, claims, Some(&asked), now);
+        story.observed(decision.observed.clone());
+        if let Some(permit) = decision.permit {
+            return Ok(permit);
+        }
+        let decision = setup.reasons(decision, claims, Some(&asked), now);
+        Err(Refusal::NotPermitted(why_no_upload(&decision, claims, &asked, setup.detail)))
     }
 
     /// Uses up a token that is for one upload, before the index sees the file: of two uploads at once one is sent. Should

@@ -6,11 +6,15 @@ use std::io::{self, Write};
 use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 use crate::clock::Timestamp;
 use crate::names::{IndexName, IssuerName, ProjectName, PublisherName};
@@ -143,21 +147,26 @@ impl Record {
 #[derive(Clone, Debug)]
 pub struct Audit {
     lines: mpsc::Sender<Line>,
+    /// Whether the last line was written in time.
+    writing: Arc<AtomicBool>,
 }
 
+#[derive(Debug)]
 struct Line {
     text: String,
     written: oneshot::Sender<bool>,
 }
 
-/// The line was not written.
+/// The line was not written, or not in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the audit line could not be written")]
 pub struct NotWritten;
 
 impl Audit {
-    /// Lines that may wait for the disk before callers wait to record.
+    /// Lines that may wait for the disk.
     const QUEUE: usize = 4096;
+    /// How long a request waits for its line.
+    const PATIENCE: Duration = Duration::from_secs(1);
 
     /// Opens the destination and starts the thread.
     pub fn open(destination: &Destination) -> io::Result<Self> {
@@ -168,26 +177,49 @@ impl Audit {
             }
         };
         let (lines, queue) = mpsc::channel(Self::QUEUE);
-        thread::Builder::new().name("audit".to_owned()).spawn(move || write(output, queue))?;
-        Ok(Self { lines })
+        let audit = Self { lines, writing: Arc::new(AtomicBool::new(true)) };
+        let writing = Arc::clone(&audit.writing);
+        thread::Builder::new().name("audit".to_owned()).spawn(move || write(output, queue, &writing))?;
+        Ok(audit)
     }
 
-    /// Writes a line and waits until it is out of this process.
+    /// Whether lines are being written. While they are not, nothing is allowed that only they would tell of.
+    pub fn is_writing(&self) -> bool {
+        self.writing.load(Ordering::Relaxed)
+    }
+
+    /// Writes a line and waits until it is out of this process; not long, and not at all while nothing is written.
     pub async fn record(&self, record: &Record) -> Result<(), NotWritten> {
         let mut text = serde_json::to_string(record).map_err(|_| NotWritten)?;
         text.push('\n');
         let (written, answer) = oneshot::channel();
-        self.lines.send(Line { text, written }).await.map_err(|_| NotWritten)?;
-        if answer.await == Ok(true) { Ok(()) } else { Err(NotWritten) }
+        let line = Line { text, written };
+        if !self.is_writing() {
+            // It is written if writing becomes possible again; the log has it in any case.
+            tracing::error!(line = line.text.trim_end(), "an audit line waits");
+            _ = self.lines.try_send(line);
+            return Err(NotWritten);
+        }
+        let sent = async { self.lines.send(line).await.is_ok() && answer.await == Ok(true) };
+        if timeout(Self::PATIENCE, sent).await == Ok(true) {
+            return Ok(());
+        }
+        self.writing.store(false, Ordering::Relaxed);
+        Err(NotWritten)
     }
 }
 
-fn write(mut output: Box<dyn Write + Send>, mut queue: mpsc::Receiver<Line>) {
-    while let Some(Line { text, written }) = queue.blocking_recv() {
+fn write(mut output: Box<dyn Write + Send>, mut queue: mpsc::Receiver<Line>, writing: &AtomicBool) {
+    while let Some(Line { mut text, written }) = queue.blocking_recv() {
+        if !writing.load(Ordering::Relaxed) {
+            // Half of an earlier line may stand there.
+            text.insert(0, '\n');
+        }
         let done = output.write_all(text.as_bytes()).and_then(|()| output.flush());
         if let Err(error) = &done {
-            tracing::error!(%error, line = text.trim_end(), "cannot write the audit line");
+            tracing::error!(%error, line = text.trim(), "cannot write the audit line");
         }
+        writing.store(done.is_ok(), Ordering::Relaxed);
         // Who recorded the line may have gone meanwhile.
         _ = written.send(done.is_ok());
     }
@@ -198,7 +230,7 @@ mod tests {
     use super::*;
 
     fn run<T>(work: impl Future<Output = T>) -> T {
-        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(work)
+        tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(work)
     }
 
     fn record() -> Record {
@@ -232,6 +264,30 @@ mod tests {
     #[test]
     fn a_line_that_cannot_be_written_is_noticed() {
         let audit = Audit::open(&Destination::File("/dev/full".into())).unwrap();
+        assert!(audit.is_writing());
         assert_eq!(run(audit.record(&record())), Err(NotWritten));
+        assert!(!audit.is_writing());
+    }
+
+    #[test]
+    fn who_reads_the_lines_and_stops_holds_up_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        // Open for both, so that opening it waits for nobody, and read by none until the end.
+        let mut reader = OpenOptions::new().read(true).write(true).open(&pipe).unwrap();
+        let audit = Audit::open(&Destination::File(pipe)).unwrap();
+        let begun = std::time::Instant::now();
+        run(async { while audit.record(&record()).await.is_ok() {} });
+        assert!(!audit.is_writing());
+        for _ in 0..100 {
+            assert_eq!(run(audit.record(&record())), Err(NotWritten));
+        }
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+        let mut buffer = vec![0; 1 << 20];
+        while !audit.is_writing() {
+            assert!(io::Read::read(&mut reader, &mut buffer).unwrap() > 0);
+        }
     }
 }

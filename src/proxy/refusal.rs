@@ -93,6 +93,9 @@ pub enum Refusal {
     /// What must be remembered cannot be looked up.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Nobody would know of this upload.
+    #[error("the audit cannot be written")]
+    Audit,
     /// The index server.
     #[error("upstream `{upstream}`: {error}")]
     Upstream {

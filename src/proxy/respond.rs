@@ -44,7 +44,7 @@ pub fn refused(refusal: &Refusal, reference: &str, asked: &HeaderMap) -> Respons
     }
     match refusal {
         Refusal::Method => set(&mut response, ALLOW, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
-        Refusal::Store(_) => set(&mut response, RETRY_AFTER, "5"),
+        Refusal::Store(_) | Refusal::Audit => set(&mut response, RETRY_AFTER, "5"),
         _ => {}
     }
     response
@@ -124,7 +124,7 @@ fn status_of(refusal: &Refusal) -> StatusCode {
         Refusal::Upload(error) if error.is_spool_failure() => StatusCode::SERVICE_UNAVAILABLE,
         Refusal::Upload(_) => StatusCode::BAD_REQUEST,
         Refusal::Stalled => StatusCode::REQUEST_TIMEOUT,
-        Refusal::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Refusal::Store(_) | Refusal::Audit => StatusCode::SERVICE_UNAVAILABLE,
         Refusal::Upstream { error: UpstreamError::Slow(_), .. } => StatusCode::GATEWAY_TIMEOUT,
         Refusal::Upstream { .. } => StatusCode::BAD_GATEWAY,
         Refusal::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -135,6 +135,7 @@ fn status_of(refusal: &Refusal) -> StatusCode {
 fn public_words(refusal: &Refusal) -> String {
     match refusal {
         Refusal::Store(_) => "the gateway's store is unavailable; try again in a moment".to_owned(),
+        Refusal::Audit => "the gateway's audit cannot be written; tell its administrator".to_owned(),
         Refusal::Upload(error) if error.is_spool_failure() => {
             "the gateway has no room to receive the upload; tell its administrator".to_owned()
         }

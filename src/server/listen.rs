@@ -8,6 +8,8 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
+use http::{Method, Request, Response};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -19,7 +21,8 @@ use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
-use crate::gateway::{Door, Live, Peer};
+use crate::gateway::{Door, Gateway, Live, Peer};
+use crate::proxy::Body;
 
 /// How long a connection may wait for its next request. hatch fails if a connection it kept is closed sooner.
 const IDLE: Duration = Duration::from_secs(75);
@@ -47,7 +50,7 @@ pub(super) async fn accept(
     mut stop: watch::Receiver<bool>,
 ) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
-    // Each connection holds a clone; the last one to go ends the wait.
+    // Each connection holds a clone, and each request that is carried to its end; the last one to go ends the wait.
     let (open, all_closed) = watch::channel(());
     loop {
         let accepted = tokio::select! {
@@ -57,10 +60,7 @@ pub(super) async fn accept(
         match accepted {
             Ok((stream, address)) => {
                 let (live, stop, open) = (Rc::clone(&live), stop.clone(), open.subscribe());
-                spawn_local(async move {
-                    converse(stream, address, live, stop).await;
-                    drop(open);
-                });
+                spawn_local(converse(stream, address, live, stop, open));
             }
             Err(error) => {
                 // Out of file descriptors, mostly: connections must end before there can be new ones.
@@ -74,14 +74,20 @@ pub(super) async fn accept(
     Ok(())
 }
 
-async fn converse(stream: TcpStream, address: SocketAddr, live: Rc<Live>, stop: watch::Receiver<bool>) {
+async fn converse(
+    stream: TcpStream,
+    address: SocketAddr,
+    live: Rc<Live>,
+    stop: watch::Receiver<bool>,
+    open: watch::Receiver<()>,
+) {
     // Cloned, so that a long connection holds on to no configuration.
     let Door { tls, header_timeout } = live.present().door().clone();
     let peer = Peer { address: address.ip().to_canonical(), tls: tls.is_some() };
     _ = stream.set_nodelay(true);
-    let Some(tls) = tls else { return speak(stream, peer, header_timeout, live, stop).await };
+    let Some(tls) = tls else { return speak(stream, peer, header_timeout, live, stop, open).await };
     match timeout(header_timeout, TlsAcceptor::from(tls.server_config()).accept(stream)).await {
-        Ok(Ok(stream)) => speak(stream, peer, header_timeout, live, stop).await,
+        Ok(Ok(stream)) => speak(stream, peer, header_timeout, live, stop, open).await,
         Ok(Err(error)) => tracing::debug!(client = %peer.address, %error, "no TLS"),
         Err(_) => tracing::debug!(client = %peer.address, "the TLS handshake took too long"),
     }
@@ -93,12 +99,19 @@ async fn speak(
     header_timeout: Duration,
     live: Rc<Live>,
     mut stop: watch::Receiver<bool>,
+    open: watch::Receiver<()>,
 ) {
     let asked = Rc::new(Cell::new(false));
-    let service = service_fn(|request| {
+    let service = service_fn(|request: Request<Incoming>| {
         asked.set(true);
-        let gateway = live.present();
-        async move { Ok::<_, Infallible>(gateway.answer(request, peer).await) }
+        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+        let (gateway, open) = (live.present(), open.clone());
+        let answer = async move {
+            let answer = gateway.answer(request, peer).await;
+            drop(open);
+            answer
+        };
+        async move { Ok::<_, Infallible>(if reads { answer.await } else { carried_to_its_end(answer).await }) }
     });
     let connection = http1::Builder::new()
         // Without a timer the timeout below does nothing.
@@ -125,4 +138,10 @@ async fn speak(
     if let Err(error) = ended {
         tracing::debug!(client = %peer.address, %error, "a connection ended badly");
     }
+}
+
+/// What may change something is finished also when its client goes away: the index may have taken the file, and then the
+/// audit must say so.
+async fn carried_to_its_end(answer: impl Future<Output = Response<Body>> + 'static) -> Response<Body> {
+    spawn_local(answer).await.unwrap_or_else(|_| Gateway::failed())
 }

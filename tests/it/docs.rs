@@ -237,6 +237,7 @@ fn refusals() -> Vec<(&'static str, Refusal)> {
         ("Upstream(Broken)", upstream(UpstreamError::Broken(text("10.0.0.7 reset")))),
         ("Upstream(Slow)", upstream(UpstreamError::Slow(Duration::from_secs(120)))),
         ("Upstream(Switch)", upstream(UpstreamError::Switch)),
+        ("Audit", Refusal::Audit),
         ("Upstream(NotPermitted)", upstream(UpstreamError::NotPermitted)),
         ("Upstream(CredentialRefused)", upstream(UpstreamError::CredentialRefused(401))),
         ("Upstream(Login)", upstream(UpstreamError::Login(text("HTTP 500")))),
