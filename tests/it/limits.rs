@@ -363,6 +363,30 @@ fn an_upload_whose_answer_is_lost_is_sent_once() {
 }
 
 #[test]
+fn an_upload_whose_client_leaves_is_finished_and_told() {
+    let (scene, recorder) = Scene::recorded("");
+    let (client_left, wait) = std::sync::mpsc::channel::<()>();
+    let wait = std::sync::Mutex::new(wait);
+    recorder.answer_with(move |_, socket| {
+        wait.lock().unwrap().recv_timeout(Duration::from_secs(10)).map_err(std::io::Error::other)?;
+        socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    });
+    let package = small();
+    let form = Form::uv(&package);
+    let mut wire = scene.gateway().wire();
+    wire.send(scene.upload(&form).body(form.bytes()).bytes()).unwrap();
+    until("the index has the upload", || recorder.requests().len() == 1);
+    // hatch does this ten seconds after its last byte. The gateway notices, and the index answers only then.
+    drop(wire);
+    std::thread::sleep(Duration::from_millis(300));
+    client_left.send(()).unwrap();
+    let told = || scene.gateway().audit_about(&package.sha256());
+    until("the audit tells of it", || !told().is_empty());
+    assert_eq!((told()[0]["decision"].as_str(), told()[0]["status"].as_u64()), (Some("allow"), Some(200)));
+    assert_eq!(recorder.requests().len(), 1);
+}
+
+#[test]
 fn an_index_that_answers_before_the_end_is_heard() {
     let upstream = Bare::start(|socket, _| {
         read_head(socket)?;
