@@ -153,16 +153,29 @@ impl Upstream {
     }
 
     /// The public path without the public prefix, after the path of the upstream's `url`; bytes unchanged.
+    ///
+    /// devpi gets the prefix, too: it takes the path of `X-Outside-Url` off whatever begins with it. If it was gone by
+    /// then, devpi would take away the beginning of another path that happens to look like it.
     pub(super) fn target_for(&self, path: &str, query: Option<&str>) -> Result<Uri, UpstreamError> {
-        let UpstreamSettings { prefix, base_path, .. } = &*self.settings;
-        let rest = path.strip_prefix(prefix.as_str()).unwrap_or_default();
+        let UpstreamSettings { base_path, kind, .. } = &*self.settings;
         let query = query.map(|query| format!("?{query}")).unwrap_or_default();
-        let target = format!("{base_path}/{rest}{query}");
-        origin_form(&target)
+        match kind {
+            UpstreamKind::Devpi => origin_form(&format!("{base_path}{path}{query}")),
+            UpstreamKind::Pypiserver | UpstreamKind::Generic => {
+                origin_form(&format!("{base_path}/{}{query}", self.settings.path_within(path)))
+            }
+        }
     }
 }
 
-fn origin_form(target: &str) -> Result<Uri, UpstreamError> {
+impl UpstreamSettings {
+    /// What follows the public prefix in a public path.
+    pub fn path_within<'a>(&self, path: &'a str) -> &'a str {
+        path.strip_prefix(self.prefix.as_str()).unwrap_or_default()
+    }
+}
+
+pub(super) fn origin_form(target: &str) -> Result<Uri, UpstreamError> {
     let target = PathAndQuery::try_from(target).map_err(|error| UpstreamError::Broken(error.to_string()))?;
     Ok(Uri::from(target))
 }
