@@ -8,12 +8,12 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderM
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri};
 
-use super::body::{Body, Progress};
+use super::body::{Body, Progress, whole};
 use super::credential::UpstreamCredential;
 use super::headers::{Caller, Forwarding, forwarded, returned};
 use super::pool::{Pool, Target};
 use super::rebuilt::Rebuilt;
-use super::{IndexRoute, UpstreamError};
+use super::{IndexRoute, PushCommand, UpstreamError};
 use crate::clock::Clock;
 use crate::names::UpstreamName;
 use crate::upload::Upload;
@@ -120,12 +120,24 @@ impl Upstream {
     ) -> Result<Response<Body>, UpstreamError> {
         let upload = upload.rebuild();
         let progress = Progress::start();
-        let mut headers = received.clone();
-        headers.remove(CONTENT_ENCODING);
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(upload.content_length));
-        headers.insert(CONTENT_TYPE, header(&upload.content_type)?);
+        let headers = with_body(received, header(&upload.content_type)?, upload.content_length);
         let body = Body::new(Rebuilt::new(Arc::new(upload), progress.clone()));
         self.relay(Method::POST, &origin_form(&index.upload_path)?, &headers, body, &progress, caller).await
+    }
+
+    /// Sends a push that was inspected with its sender's own credential. The command is the gateway's; everything else
+    /// is relayed.
+    pub async fn relay_push(
+        &self,
+        method: Method,
+        uri: &Uri,
+        push: PushCommand,
+        received: &HeaderMap,
+        caller: &Caller,
+    ) -> Result<Response<Body>, UpstreamError> {
+        let json = HeaderValue::from_static(PushCommand::CONTENT_TYPE);
+        let headers = with_body(received, json, push.body.len() as u64);
+        self.relay(method, uri, &headers, whole(push.body), &Progress::start(), caller).await
     }
 
     pub(super) async fn send(
@@ -173,6 +185,15 @@ impl UpstreamSettings {
     pub fn path_within<'a>(&self, path: &'a str) -> &'a str {
         path.strip_prefix(self.prefix.as_str()).unwrap_or_default()
     }
+}
+
+/// The fields of a relayed request whose body is ours.
+fn with_body(received: &HeaderMap, content_type: HeaderValue, length: u64) -> HeaderMap {
+    let mut headers = received.clone();
+    headers.remove(CONTENT_ENCODING);
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    headers.insert(CONTENT_TYPE, content_type);
+    headers
 }
 
 pub(super) fn origin_form(target: &str) -> Result<Uri, UpstreamError> {
