@@ -12,6 +12,7 @@ mod refusal;
 mod respond;
 mod route;
 mod upstream;
+mod writes;
 
 pub use answer::Answered;
 pub use body::{Arriving, Body, BoxError, Progress, Stalled, empty, whole};
@@ -20,5 +21,6 @@ pub use headers::{Caller, check_request, has_one_length, is_identity_header};
 pub use pool::Target;
 pub use refusal::{ExchangeRefusal, Refusal, UpstreamError};
 pub use respond::{exchange_errors, exchange_refused, json, refused};
-pub use route::{Endpoint, IndexRoute, OwnPath, Route, Routes, UpstreamRoute, is_index_path};
+pub use route::{Endpoint, IndexRoute, OwnPath, Route, Routes, UpstreamRoute};
 pub use upstream::{HostHeader, Upstream, UpstreamKind, UpstreamSettings};
+pub use writes::{DevpiIndex, FORM_START, PushCommand, Write, classify, is_form};

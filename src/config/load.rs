@@ -17,7 +17,7 @@ use super::publisher::publisher;
 use super::reader::Table;
 use super::settings::{Settings, UPSTREAM_TIMEOUT, settings};
 use super::{issuer, upstream};
-use crate::policy::Publisher;
+use crate::policy::{Passwords, Publisher, Restriction};
 use crate::proxy::IndexRoute;
 
 /// What came of reading a configuration.
@@ -68,9 +68,9 @@ fn load_into(path: &Path, problems: &Problems) -> Option<Settings> {
     let timeout = general.as_ref().map_or(UPSTREAM_TIMEOUT, |general| general.upstream_timeout);
     let public_url = general.as_ref().map_or("", |general| general.public_url.as_str());
     let upstream = |table: &Table<'_>| upstream::upstream(table, public_url, timeout).map(Arc::new);
-    let tables = table.tables("upstream");
-    let upstreams = Named::read(&tables, upstream);
-    upstreams.check_distinct(&tables, "path", |upstream| &upstream.prefix);
+    let upstream_tables = table.tables("upstream");
+    let upstreams = Named::read(&upstream_tables, upstream);
+    upstreams.check_distinct(&upstream_tables, "path", |upstream| &upstream.prefix);
     let tables = table.tables("index");
     let indexes = Named::read(&tables, |table| upstream::index(table, &upstreams));
     indexes.check_distinct(&tables, "upload_path", |index| &index.upload_path);
@@ -88,7 +88,11 @@ fn load_into(path: &Path, problems: &Problems) -> Option<Settings> {
     }
     let RuleReader { names, publishers, restrictions, .. } = rules;
     restrictions.iter().for_each(|restriction| restriction.check_names(&names));
-    let restrictions = restrictions.into_iter().map(|read| read.restriction).collect();
+    let restrictions: Vec<_> = restrictions.into_iter().map(|read| read.restriction).collect();
+    upstream::check_one_way_in(&upstream_tables, &upstreams, |upstream| {
+        let of_it = |index: &&IndexRoute| index.upstream == *upstream;
+        indexes.items().filter(of_it).any(|index| restricts_passwords(index, &restrictions))
+    });
     let mut settings = general?;
     settings.hash = hash(std::iter::once(&main).chain(&included));
     settings.upstreams = upstreams.into_items();
@@ -97,6 +101,14 @@ fn load_into(path: &Path, problems: &Problems) -> Option<Settings> {
     settings.publishers = publishers;
     settings.restrictions = restrictions;
     Some(settings)
+}
+
+fn restricts_passwords(index: &IndexRoute, restrictions: &[Restriction]) -> bool {
+    let of_project = |restriction: &Restriction| {
+        restriction.index == index.index
+            && restriction.passwords.is_some_and(|rule| rule.then != Passwords::Allow)
+    };
+    index.passwords != Passwords::Allow || restrictions.iter().any(of_project)
 }
 
 /// Reads what may stand in any file: the rules.

@@ -573,6 +573,33 @@ fn what_could_never_be_found_is_refused() {
 }
 
 #[test]
+fn a_restricted_index_has_one_way_in() {
+    let (upstream, index) = INDEX.split_at(INDEX.find("[[index]]").unwrap());
+    let other = |url: &str| {
+        let other =
+            upstream.replace("\"devpi\"\nkind", "\"other\"\nkind").replace("http://127.0.0.1:3141", url);
+        format!("{}{other}path = \"/other\"\n", whole())
+    };
+    let twin = other("http://127.0.0.1:3141");
+    assert_eq!(loaded(&twin).upstreams.len(), 2, "nothing is restricted");
+    let same = &["`other`: it leads to the same server as upstream `devpi`"];
+    let closed = |text: &str| text.replace("\"/root/prod\"", "\"/root/prod\"\npasswords = \"refuse\"");
+    check(&closed(&twin), same);
+    check(&closed(&other("http://127.0.0.1:3141/root")), same);
+    let of_project = "[[project]]\nindex = \"prod\"\nname = \"billing-core\"\npasswords = \"warn\"";
+    check(&format!("{twin}{of_project}"), same);
+    let second = index.replace("\"prod\"", "\"second\"").replace("\"devpi\"", "\"other\"");
+    check(&format!("{twin}{}passwords = \"refuse\"", second.replace("/root", "/other/root")), same);
+    for apart in ["http://127.0.0.1:3142", "http://127.0.0.2:3141"] {
+        assert_eq!(loaded(&closed(&other(apart))).upstreams.len(), 2);
+    }
+    check(
+        &format!("{twin}{}", index.replace("\"prod\"", "\"second\"").replace("/root", "/other/root")),
+        &["`/other/root/prod/` is under the path of upstream `other`"],
+    );
+}
+
+#[test]
 fn an_issuer_can_require_events_and_claims() {
     let required = |text: &str| {
         whole().replace("preset = \"github\"", &format!("preset = \"github\"\nrequire = {text}"))

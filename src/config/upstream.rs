@@ -73,6 +73,16 @@ pub fn index(table: &Table<'_>, upstreams: &Named<Arc<UpstreamSettings>>) -> Opt
         );
         return None;
     }
+    let nearer = |other: &&Arc<UpstreamSettings>| {
+        other.prefix.len() > upstream.prefix.len() && path.starts_with(&other.prefix)
+    };
+    if let Some(other) = upstreams.items().find(nearer) {
+        path_value?.problem(
+            format!("`{path}` is under the path of upstream `{}`, which answers there", other.name),
+            "name that upstream, or correct the path",
+        );
+        return None;
+    }
     Some(IndexRoute {
         index: name?,
         upstream: upstream.name.clone(),
@@ -80,6 +90,40 @@ pub fn index(table: &Table<'_>, upstreams: &Named<Arc<UpstreamSettings>>) -> Opt
         any_project: any_project?,
         passwords: passwords?,
     })
+}
+
+/// Reports each server that answers under a second public prefix while one of its indexes restricts passwords: what is
+/// refused under the one would pass under the other.
+pub fn check_one_way_in(
+    tables: &[Table<'_>],
+    upstreams: &Named<Arc<UpstreamSettings>>,
+    restricts: impl Fn(&UpstreamName) -> bool,
+) {
+    let mut before: Vec<&UpstreamSettings> = Vec::new();
+    for upstream in upstreams.items() {
+        let twin = before.iter().find(|other| is_one_server(other, upstream));
+        let table = tables.iter().find(|table| table.name() == Some(upstream.name.as_str()));
+        if let (Some(twin), Some(table)) = (twin, table)
+            && (restricts(&twin.name) || restricts(&upstream.name))
+        {
+            table.problem(
+                format!(
+                    "it leads to the same server as upstream `{}`, where passwords are restricted",
+                    twin.name
+                ),
+                "serve it under one path only: elsewhere its restricted index would still take passwords",
+            );
+        }
+        before.push(upstream);
+    }
+}
+
+/// Whether what is behind one can be reached through the other.
+fn is_one_server(a: &UpstreamSettings, b: &UpstreamSettings) -> bool {
+    let within = |inner: &str, outer: &str| format!("{inner}/").starts_with(&format!("{outer}/"));
+    a.target.host.eq_ignore_ascii_case(&b.target.host)
+        && a.target.port == b.target.port
+        && (within(&a.base_path, &b.base_path) || within(&b.base_path, &a.base_path))
 }
 
 /// The words for what classic credentials may do.

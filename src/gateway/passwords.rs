@@ -1,21 +1,27 @@
 //! Requests with a classic credential, or none, where the rules restrict passwords. Elsewhere they are relayed unseen.
 //!
-//! A project that takes no passwords must not be reachable by another way of writing, either: what cannot be inspected is
-//! refused on its index, and so is a push into that index from elsewhere.
+//! A project that takes no passwords must not be reachable by another way of writing, either. So while some project of
+//! an index is closed, the whole server behind that index is: reads pass, and the writes of which it is known that they
+//! lead elsewhere. Everything else is refused, whatever it is.
 
-use http::{Method, Response, request};
+use http::{Response, request};
 use tokio::time::timeout;
 
-use super::{Gateway, Story};
-use crate::clock::Timestamp;
-use crate::json;
+use super::{Gateway, Setup, Story};
 use crate::policy::Passwords;
 use crate::proxy::{
-    Arriving, Body, Caller, IndexRoute, Refusal, Route, UpstreamError, UpstreamKind, is_index_path,
+    Arriving, Body, Caller, DevpiIndex, FORM_START, IndexRoute, PushCommand, Refusal, Route, Upstream,
+    UpstreamError, UpstreamKind, Write, classify, is_form,
 };
 
 /// The largest JSON command that is read to see where it goes.
 const LARGEST_COMMAND: usize = 64 * 1024;
+
+/// The indexes behind one server that take no passwords now, for some project at least.
+struct Closed<'a> {
+    indexes: Vec<&'a IndexRoute>,
+    upstream: &'a Upstream,
+}
 
 impl Gateway {
     /// The lane of classic credentials.
@@ -23,30 +29,34 @@ impl Gateway {
         &self,
         route: Route<'_>,
         head: &request::Parts,
-        mut body: Arriving,
+        body: Arriving,
         caller: &Caller,
         story: &mut Story,
     ) -> Result<Response<Body>, Refusal> {
-        let now = self.clock.now();
+        let closed = match route {
+            Route::Read | Route::Own(_) => None,
+            Route::Upload(_) | Route::AlmostUpload(_) | Route::Other => self.closed(head.uri.path()),
+        };
         match route {
             Route::Upload(index) => {
                 story.relayed_upload(&index.index);
-                if self.setup.rules.passwords_depend_on_project(&index.index) {
+                let by_path_alone = closed.as_ref().is_none_or(Closed::tells_indexes_by_path);
+                if self.depends_on_project(index) || !by_path_alone {
                     return self.inspected(index, head, body, caller, story).await;
                 }
-                match index.passwords {
-                    Passwords::Allow => {}
-                    Passwords::Warn => story.warned(),
-                    Passwords::Refuse => return Err(no_passwords(index, None)),
+                if index.passwords == Passwords::Refuse {
+                    return Err(no_passwords(index, None));
                 }
             }
             Route::AlmostUpload(index) if self.watches(index) => {
                 return Err(Refusal::UploadPath { upload_path: index.upload_path.clone() });
             }
-            Route::AlmostUpload(_) | Route::Other => self.check_other_write(head, &mut body, now).await?,
-            Route::Read | Route::Own(_) => {}
+            Route::AlmostUpload(_) | Route::Other | Route::Read | Route::Own(_) => {}
         }
-        self.relay(head.clone(), body, caller).await
+        match closed {
+            Some(closed) => self.past_closed(&closed, head, body, caller).await,
+            None => self.relay(head.clone(), body, caller).await,
+        }
     }
 
     /// An upload whose project decides: read like a guarded one, and sent on with the caller's own credential.
@@ -71,64 +81,89 @@ impl Gateway {
         answer.map_err(|error: UpstreamError| Refusal::Upstream { upstream: index.upstream.clone(), error })
     }
 
+    /// Whether the form of an upload must be read to know what the rules say. Where they only warn, it is, so that the
+    /// audit names the projects that still use passwords.
+    fn depends_on_project(&self, index: &IndexRoute) -> bool {
+        index.passwords == Passwords::Warn || self.setup.rules.passwords_depend_on_project(&index.index)
+    }
+
     fn watches(&self, index: &IndexRoute) -> bool {
-        index.passwords != Passwords::Allow || self.setup.rules.passwords_depend_on_project(&index.index)
+        index.passwords == Passwords::Refuse || self.depends_on_project(index)
     }
 
-    /// Writes that are no upload to a declared index: refused where they could change a closed index.
-    async fn check_other_write(
+    /// What is closed now behind this path.
+    fn closed(&self, path: &str) -> Option<Closed<'_>> {
+        let now = self.clock.now();
+        let Setup { routes, rules, .. } = &*self.setup;
+        let upstream = &routes.upstream(path)?.upstream;
+        let indexes = routes.indexes.iter().filter(|index| {
+            index.upstream == *upstream && rules.closed_to_passwords(&index.index, index.passwords, now)
+        });
+        let indexes: Vec<_> = indexes.collect();
+        let upstream = self.upstreams.get(upstream)?;
+        (!indexes.is_empty()).then_some(Closed { indexes, upstream })
+    }
+
+    /// A write to a server with a closed index that is no upload to one that is watched: relayed if it is known to lead
+    /// elsewhere.
+    async fn past_closed(
         &self,
+        closed: &Closed<'_>,
         head: &request::Parts,
-        body: &mut Arriving,
-        now: Timestamp,
-    ) -> Result<(), Refusal> {
-        let rules = &self.setup.rules;
-        let routes = &self.setup.routes;
-        let closed: Vec<&IndexRoute> = routes
-            .indexes
-            .iter()
-            .filter(|index| rules.closed_to_passwords(&index.index, index.passwords, now))
-            .collect();
-        if closed.is_empty() || head.method == Method::OPTIONS {
-            return Ok(());
-        }
-        if let Some(index) = closed.iter().find(|index| index.is_touched_by(head.uri.path())) {
-            return Err(Refusal::ClosedIndex { index: index.index.clone() });
-        }
-        let upstream = routes.upstream(head.uri.path()).and_then(|route| self.upstreams.get(&route.upstream));
-        match upstream.map(|upstream| upstream.settings()) {
-            Some(devpi) if devpi.kind == UpstreamKind::Devpi && takes_pushes(head, &devpi.prefix) => {
-                let looked = timeout(self.setup.limits.body_pause, check_push(&closed, body)).await;
-                looked.unwrap_or(Err(Refusal::Stalled))
+        mut body: Arriving,
+        caller: &Caller,
+    ) -> Result<Response<Body>, Refusal> {
+        let settings = closed.upstream.settings();
+        match classify(settings.kind, &head.method, settings.path_within(head.uri.path())) {
+            Write::Nothing | Write::Login => {}
+            Write::UploadOrPush(index) => {
+                closed.check_open(index)?;
+                let form = async { body.peek(FORM_START).await.map(|start| is_form(start)) };
+                let form = timeout(self.setup.limits.body_pause, form).await.map_err(|_| Refusal::Stalled)?;
+                if !form.map_err(|_| Refusal::Aborted)? {
+                    return self.push(closed, head, body, caller).await;
+                }
             }
-            Some(_) | None => Ok(()),
+            Write::Push(index) => {
+                closed.check_open(index)?;
+                return self.push(closed, head, body, caller).await;
+            }
+            Write::Unknown => return Err(closed.refusal()),
         }
+        self.relay(head.clone(), body, caller).await
+    }
+
+    /// devpi copies a release into another index. It gets the command as it was understood here.
+    async fn push(
+        &self,
+        closed: &Closed<'_>,
+        head: &request::Parts,
+        mut body: Arriving,
+        caller: &Caller,
+    ) -> Result<Response<Body>, Refusal> {
+        let command = timeout(self.setup.limits.body_pause, body.all(LARGEST_COMMAND)).await;
+        let command = command.map_err(|_| Refusal::Stalled)?.map_err(|_| Refusal::Aborted)?;
+        let push = command.as_deref().and_then(PushCommand::read).ok_or_else(|| closed.refusal())?;
+        closed.check_open(push.target())?;
+        let upstream = closed.upstream;
+        let answer = upstream.relay_push(head.method.clone(), &head.uri, push, &head.headers, caller).await;
+        answer.map_err(|error| Refusal::Upstream { upstream: upstream.settings().name.clone(), error })
     }
 }
 
-/// devpi takes a push at the path of an index, by `PUSH` and by `POST`.
-fn takes_pushes(head: &request::Parts, prefix: &str) -> bool {
-    let changes_the_index = [Method::PUT, Method::PATCH, Method::DELETE].contains(&head.method);
-    !changes_the_index && is_index_path(head.uri.path(), prefix)
-}
-
-/// devpi copies a release into another index on a JSON command, whatever its `Content-Type` says. A body that begins like
-/// a form is none, in any charset; everything else is read, and what cannot be read is refused.
-async fn check_push(closed: &[&IndexRoute], body: &mut Arriving) -> Result<(), Refusal> {
-    let refused = || Refusal::ClosedIndex { index: closed[0].index.clone() };
-    let start = body.peek().await.map_err(|_| Refusal::Aborted)?;
-    if start.is_empty() || start.starts_with(b"--") || start.starts_with(b"\r\n--") {
-        return Ok(());
+impl Closed<'_> {
+    /// Whether an upload to the path of an open index cannot end up in a closed one.
+    fn tells_indexes_by_path(&self) -> bool {
+        self.upstream.settings().kind == UpstreamKind::Devpi
     }
-    let command = body.peek_all(LARGEST_COMMAND).await.map_err(|_| Refusal::Aborted)?.ok_or_else(refused)?;
-    let command = json::parse(&command).map_err(|_| refused())?;
-    let Some(target) = command.get("targetindex") else { return Ok(()) };
-    let target = target.as_str().ok_or_else(refused)?;
-    let into =
-        closed.iter().find(|index| index.upload_path.trim_matches('/').ends_with(target.trim_matches('/')));
-    match into {
-        Some(index) => Err(Refusal::ClosedIndex { index: index.index.clone() }),
-        None => Ok(()),
+
+    fn check_open(&self, index: DevpiIndex<'_>) -> Result<(), Refusal> {
+        let closed = self.indexes.iter().find(|closed| index.is(closed, self.upstream.settings()));
+        closed.map_or(Ok(()), |closed| Err(Refusal::ClosedIndex { index: closed.index.clone() }))
+    }
+
+    fn refusal(&self) -> Refusal {
+        Refusal::ClosedIndex { index: self.indexes[0].index.clone() }
     }
 }
 

@@ -156,14 +156,16 @@ impl Arriving {
         Some(frame.map(|frame| frame.into_data().unwrap_or_default()))
     }
 
-    /// The first bytes, which stay in the body; none if it has none.
-    pub async fn peek(&mut self) -> Result<&Bytes, BoxError> {
-        while self.ahead.is_empty() {
+    /// The first bytes, which stay in the body; fewer than `length` only if there are no more.
+    pub async fn peek(&mut self, length: usize) -> Result<&Bytes, BoxError> {
+        let mut start = Vec::new();
+        while start.len() < length {
             match self.next().await {
-                Some(data) => self.ahead = data?,
+                Some(data) => start.extend_from_slice(&data?),
                 None => break,
             }
         }
+        self.ahead = start.into();
         Ok(&self.ahead)
     }
 

@@ -14,7 +14,7 @@ use super::body::{Body, Progress, whole};
 use super::credential::{DevpiLogin, LoginToken, Shown, UpstreamCredential};
 use super::headers::{Caller, guarded};
 use super::rebuilt::Rebuilt;
-use super::upstream::{Upstream, header};
+use super::upstream::{Upstream, header, origin_form};
 use super::{IndexRoute, UpstreamError};
 use crate::policy::Permit;
 use crate::upload::{RebuiltBody, Upload};
@@ -134,7 +134,8 @@ impl Upstream {
         let json = HeaderValue::from_static("application/json");
         let mut request = Request::new(whole(body));
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.target_for(&format!("{}+login", self.settings().prefix), None)?;
+        // Without an outside URL, devpi knows no prefix.
+        *request.uri_mut() = origin_form(&format!("{}/+login", self.settings().base_path))?;
         request.headers_mut().insert(HOST, self.settings().authority.clone());
         request.headers_mut().insert(CONTENT_TYPE, json.clone());
         request.headers_mut().insert(ACCEPT, json);

@@ -45,7 +45,7 @@ pub enum Refusal {
         upload_paths: String,
     },
     /// The upload path in another spelling.
-    #[error("uploads with an upload token go to exactly {upload_path}, without a query")]
+    #[error("uploads to this index go to exactly {upload_path}, without a query")]
     UploadPath {
         /// The right spelling.
         upload_path: String,
@@ -82,9 +82,9 @@ pub enum Refusal {
         /// The project, if it is not the whole index.
         project: Option<String>,
     },
-    /// A write that is no upload, on an index that is closed to passwords.
+    /// A write by which an index that is closed to passwords could be changed.
     #[error(
-        "index `{index}` takes uploads by trusted publishing only; every other change of it is made at the index server itself"
+        "index `{index}` takes uploads by trusted publishing only; what could change it in another way, such as this request, is done at the index server itself"
     )]
     ClosedIndex {
         /// The index.

@@ -161,12 +161,6 @@ impl IndexRoute {
         format!("{INDEX_PATHS}{}/{}", self.index, endpoint.name())
     }
 
-    /// Whether a write to this path may change the index: it is the index, something in it, or what it is part of.
-    pub fn is_touched_by(&self, raw: &str) -> bool {
-        let path = format!("{}/", resolved(raw).path.trim_end_matches('/'));
-        path.starts_with(&self.upload_path) || (path != "/" && self.upload_path.starts_with(&path))
-    }
-
     /// With or without the last slash, byte for byte.
     fn takes(&self, path: &str) -> bool {
         path == self.upload_path || format!("{path}/") == self.upload_path
@@ -193,13 +187,6 @@ const INDEX_PATHS: &str = "/_/indexgate/";
 
 fn is_reserved(path: &str) -> bool {
     path.starts_with("/_/") || path == "/.well-known/pytp"
-}
-
-/// Whether devpi may take a path for that of an index: `/user/index`, in any spelling.
-pub fn is_index_path(raw: &str, prefix: &str) -> bool {
-    let path = resolved(raw).path;
-    let rest = path.strip_prefix(prefix).unwrap_or_default();
-    rest.trim_end_matches('/').split('/').count() == 2
 }
 
 /// What an index server may make of a path.

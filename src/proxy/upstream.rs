@@ -8,12 +8,12 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderM
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri};
 
-use super::body::{Body, Progress};
+use super::body::{Body, Progress, whole};
 use super::credential::UpstreamCredential;
 use super::headers::{Caller, Forwarding, forwarded, returned};
 use super::pool::{Pool, Target};
 use super::rebuilt::Rebuilt;
-use super::{IndexRoute, UpstreamError};
+use super::{IndexRoute, PushCommand, UpstreamError};
 use crate::clock::Clock;
 use crate::names::UpstreamName;
 use crate::upload::Upload;
@@ -125,12 +125,24 @@ impl Upstream {
     ) -> Result<Response<Body>, UpstreamError> {
         let upload = upload.rebuild();
         let progress = Progress::start();
-        let mut headers = received.clone();
-        headers.remove(CONTENT_ENCODING);
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(upload.content_length));
-        headers.insert(CONTENT_TYPE, header(&upload.content_type)?);
+        let headers = with_body(received, header(&upload.content_type)?, upload.content_length);
         let body = Body::new(Rebuilt::new(Arc::new(upload), progress.clone()));
         self.relay(Method::POST, &origin_form(&index.upload_path)?, &headers, body, &progress, caller).await
+    }
+
+    /// Sends a push that was inspected with its sender's own credential. The command is the gateway's; everything else
+    /// is relayed.
+    pub async fn relay_push(
+        &self,
+        method: Method,
+        uri: &Uri,
+        push: PushCommand,
+        received: &HeaderMap,
+        caller: &Caller,
+    ) -> Result<Response<Body>, UpstreamError> {
+        let json = HeaderValue::from_static(PushCommand::CONTENT_TYPE);
+        let headers = with_body(received, json, push.body.len() as u64);
+        self.relay(method, uri, &headers, whole(push.body), &Progress::start(), caller).await
     }
 
     pub(super) async fn send(
@@ -158,16 +170,38 @@ impl Upstream {
     }
 
     /// The public path without the public prefix, after the path of the upstream's `url`; bytes unchanged.
+    ///
+    /// devpi gets the prefix, too: it takes the path of `X-Outside-Url` off whatever begins with it. If it was gone by
+    /// then, devpi would take away the beginning of another path that happens to look like it.
     pub(super) fn target_for(&self, path: &str, query: Option<&str>) -> Result<Uri, UpstreamError> {
-        let UpstreamSettings { prefix, base_path, .. } = &*self.settings;
-        let rest = path.strip_prefix(prefix.as_str()).unwrap_or_default();
+        let UpstreamSettings { base_path, kind, .. } = &*self.settings;
         let query = query.map(|query| format!("?{query}")).unwrap_or_default();
-        let target = format!("{base_path}/{rest}{query}");
-        origin_form(&target)
+        match kind {
+            UpstreamKind::Devpi => origin_form(&format!("{base_path}{path}{query}")),
+            UpstreamKind::Pypiserver | UpstreamKind::Generic => {
+                origin_form(&format!("{base_path}/{}{query}", self.settings.path_within(path)))
+            }
+        }
     }
 }
 
-fn origin_form(target: &str) -> Result<Uri, UpstreamError> {
+impl UpstreamSettings {
+    /// What follows the public prefix in a public path.
+    pub fn path_within<'a>(&self, path: &'a str) -> &'a str {
+        path.strip_prefix(self.prefix.as_str()).unwrap_or_default()
+    }
+}
+
+/// The fields of a relayed request whose body is ours.
+fn with_body(received: &HeaderMap, content_type: HeaderValue, length: u64) -> HeaderMap {
+    let mut headers = received.clone();
+    headers.remove(CONTENT_ENCODING);
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    headers.insert(CONTENT_TYPE, content_type);
+    headers
+}
+
+pub(super) fn origin_form(target: &str) -> Result<Uri, UpstreamError> {
     let target = PathAndQuery::try_from(target).map_err(|error| UpstreamError::Broken(error.to_string()))?;
     Ok(Uri::from(target))
 }
