@@ -27,10 +27,11 @@ enum Command {
     /// Logs go to standard error (INDEXGATE_LOG=debug for more), audit lines to standard output or to the file that
     /// [audit] names. SIGTERM and SIGINT stop it: it accepts no more and finishes the requests under way for up to 30 s.
     Serve(ConfigArgument),
-    /// Read the configuration and report every problem in it
+    /// Read the configuration, run its tests, and report every problem in it
     ///
-    /// Changes nothing and needs no network. Exits with 0 if the configuration can be served, and with 1 if not.
-    Check(ConfigArgument),
+    /// Changes nothing and needs no network. Warns of rules that grant more than they say, or nothing. Exits with 0 if the
+    /// configuration can be served, and with 1 if not.
+    Check(CheckArguments),
 }
 
 #[derive(Debug, Args)]
@@ -38,6 +39,16 @@ struct ConfigArgument {
     /// The configuration file; relative paths in it are relative to its folder
     #[arg(long, value_name = "FILE", default_value = "indexgate.toml")]
     config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct CheckArguments {
+    #[command(flatten)]
+    config: ConfigArgument,
+
+    /// Exit with 1 if there are warnings
+    #[arg(long)]
+    strict: bool,
 }
 
 const EXAMPLES: &str = "Examples:
@@ -49,6 +60,6 @@ const EXAMPLES: &str = "Examples:
 pub fn run() -> ExitCode {
     match Arguments::parse().command {
         Command::Serve(arguments) => serve::serve(&arguments.config),
-        Command::Check(arguments) => check::check(&arguments.config),
+        Command::Check(arguments) => check::check(&arguments),
     }
 }

@@ -2,12 +2,16 @@
 
 mod implied;
 mod issuer;
+mod lint;
 mod load;
 mod named;
+mod places;
 mod problem;
 mod project;
 mod publisher;
 mod reader;
+mod restate;
+mod rule_test;
 mod secrets;
 mod settings;
 mod upstream;
@@ -18,4 +22,5 @@ mod tests;
 pub use issuer::IssuerSettings;
 pub use load::load;
 pub use problem::{ConfigError, Problem};
+pub use rule_test::PlacedTest;
 pub use settings::{ListenSettings, Settings, StartError};

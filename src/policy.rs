@@ -14,6 +14,7 @@ mod passwords;
 mod permit;
 mod report;
 mod rule;
+mod rule_test;
 mod trail;
 
 #[cfg(test)]
@@ -35,4 +36,5 @@ pub use rule::{
     Condition, Mode, PasswordRule, Passwords, ProjectPattern, Projects, Publisher, Restriction, Rules,
     Source, Versions,
 };
+pub use rule_test::{NoIdentity, RuleTest, Verdict};
 pub use trail::{Check, Trial};

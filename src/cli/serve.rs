@@ -59,8 +59,9 @@ pub(super) fn serve(config: &Path) -> ExitCode {
 /// while that waits for signals.
 fn start(config: &Path) -> Result<(Runtime, Serving), ServeError> {
     let settings = load(config)?;
-    let background = Builder::new_current_thread().enable_all().build()?;
     let clock = Clock::system();
+    settings.run_tests(clock.now())?;
+    let background = Builder::new_current_thread().enable_all().build()?;
     let audit = Audit::open(&settings.audit).map_err(ServeError::Audit)?;
     let rate = MintRate::new(settings.mint_per_minute);
     let door = Door {

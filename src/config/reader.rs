@@ -63,6 +63,16 @@ impl<'a> Table<'a> {
         self.problems.add(Problem::at(self.source, &self.span, message).fix(fix));
     }
 
+    /// A problem with the table as a whole that is not one yet.
+    pub fn place(&self, message: impl Into<String>) -> Problem {
+        Problem::at(self.source, &self.span, message)
+    }
+
+    /// Where the table begins.
+    pub const fn start(&self) -> usize {
+        self.span.start
+    }
+
     /// The value of a key, if it is there.
     pub fn get(&self, key: &'static str) -> Option<Value<'a>> {
         self.known.borrow_mut().push(key);

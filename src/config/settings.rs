@@ -11,7 +11,9 @@ use ipnet::IpNet;
 use tokio::runtime::Handle;
 
 use super::issuer::IssuerSettings;
+use super::places::Places;
 use super::reader::{Table, Value};
+use super::rule_test::PlacedTest;
 use super::{secrets, upstream};
 use crate::clock::Clock;
 use crate::gateway::{Issuer, Limits, Setup};
@@ -65,6 +67,10 @@ pub struct Settings {
     pub publishers: Vec<Publisher>,
     /// `[[project]]`
     pub restrictions: Vec<Restriction>,
+    /// `[[test]]`
+    pub tests: Vec<PlacedTest>,
+    /// Where the rules stand.
+    pub(super) places: Places,
 }
 
 /// `[listen]`
@@ -144,6 +150,8 @@ pub(super) fn settings(table: &Table<'_>) -> Option<Settings> {
         issuers: Vec::new(),
         publishers: Vec::new(),
         restrictions: Vec::new(),
+        tests: Vec::new(),
+        places: Places::default(),
         state_dir,
     })
 }
@@ -382,7 +390,7 @@ impl Settings {
 }
 
 /// The claims that rules look at by name: an upload token carries them.
-fn kept_claims(publishers: &[Publisher]) -> BTreeSet<String> {
+pub(super) fn kept_claims(publishers: &[Publisher]) -> BTreeSet<String> {
     let conditions = publishers.iter().flat_map(Publisher::all_conditions);
     conditions
         .filter(|condition| condition.source == Source::Claim)

@@ -166,10 +166,15 @@ fn event(check: &Check, found: &str, ci: Ci) -> Remedy {
         Ci::GitLab => "start the pipeline in one of these ways",
         Ci::Other => "start the run in one of these ways",
     };
-    let rule = accepting(&check.condition, found).map(|line| {
-        let line = line.replacen("event =", "events =", 1);
-        format!("{line} in the publisher, if no stranger can cause `{}`", printable(found))
-    });
+    let line = if check.implied {
+        Some(format!("write events = [{}] in the publisher, in place of the usual ones", quoted(found)))
+    } else {
+        let line = accepting(&check.condition, found);
+        in_the_publisher(
+            line.map(|line| line.replacen("event =", "events =", 1).replace("`event`", "`events`")),
+        )
+    };
+    let rule = line.map(|line| format!("{line}, if no stranger can cause `{}`", printable(found)));
     Remedy::job(how).with_rule(rule)
 }
 
