@@ -214,8 +214,8 @@ impl<'a> Value<'a> {
     /// A duration within bounds: `"15m"`, `"10s"`, `"6h"`.
     pub fn duration(&self, least: Duration, most: Duration) -> Option<Duration> {
         let text = self.text()?;
-        let signed: Result<jiff::SignedDuration, _> = text.parse();
-        let duration = signed.ok().and_then(|signed| Duration::try_from(signed).ok());
+        let signed = || text.parse::<jiff::SignedDuration>().ok();
+        let duration = days(text).or_else(|| signed().and_then(|signed| Duration::try_from(signed).ok()));
         match duration {
             None => self.problem(
                 format!("`{text}` is no duration"),
@@ -268,8 +268,17 @@ impl<'a> Value<'a> {
     }
 }
 
+/// `"30d"`: days of 24 hours.
+fn days(text: &str) -> Option<Duration> {
+    let days: u64 = text.strip_suffix('d')?.parse().ok()?;
+    days.checked_mul(24 * 3600).map(Duration::from_secs)
+}
+
 fn brief(duration: Duration) -> String {
     match duration.as_secs() {
+        seconds if seconds >= 24 * 3600 && seconds % (24 * 3600) == 0 => {
+            format!("{}d", seconds / (24 * 3600))
+        }
         seconds if seconds >= 3600 && seconds % 3600 == 0 => format!("{}h", seconds / 3600),
         seconds if seconds >= 60 && seconds % 60 == 0 => format!("{}m", seconds / 60),
         seconds => format!("{seconds}s"),

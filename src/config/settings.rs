@@ -41,6 +41,8 @@ pub struct Settings {
     pub listen: ListenSettings,
     /// The store.
     pub store: Location,
+    /// How long decisions are kept for `explain`; zero if not at all.
+    pub keep_decisions: Duration,
     /// The audit.
     pub audit: Destination,
     /// Exchanges a minute from one address.
@@ -124,6 +126,7 @@ pub(super) fn settings(table: &Table<'_>) -> Option<Settings> {
 
     let state_dir = state_dir?;
     let tokens = tokens.unwrap_or_else(|| Some(TokenSection::default()))?;
+    let store = store.unwrap_or_else(|| Some(StoreSection::default()))?;
     let under_state = |path: PathBuf| state_dir.join(path);
     Some(Settings {
         hash: String::new(),
@@ -133,10 +136,11 @@ pub(super) fn settings(table: &Table<'_>) -> Option<Settings> {
             table.problem("[listen] is missing", "add [listen] with address = \"127.0.0.1:8080\"");
             None
         })?,
-        store: match store.unwrap_or_else(|| Some(Location::File("indexgate.db".into())))? {
+        store: match store.location {
             Location::File(path) => Location::File(under_state(path)),
             Location::Memory => Location::Memory,
         },
+        keep_decisions: store.keep_decisions,
         audit: audit.unwrap_or(Some(Destination::Stdout))?,
         mint_per_minute: limits.mint_per_minute,
         upstream_timeout: limits.upstream_timeout,
@@ -234,8 +238,27 @@ fn read_tls(value: &Value<'_>) -> Option<TlsIdentity> {
     identity.map_err(|error| value.problem(error.to_string(), fix)).ok()
 }
 
-fn read_store(table: &Table<'_>) -> Option<Location> {
-    let Some(url) = table.get("url") else { return Some(Location::File("indexgate.db".into())) };
+struct StoreSection {
+    location: Location,
+    keep_decisions: Duration,
+}
+
+impl Default for StoreSection {
+    fn default() -> Self {
+        Self { location: Location::File("indexgate.db".into()), keep_decisions: 30 * DAY }
+    }
+}
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+fn read_store(table: &Table<'_>) -> Option<StoreSection> {
+    let default = StoreSection::default();
+    let location = table.get("url").map_or(Some(default.location), |url| location(&url));
+    let keep = table.get("keep_decisions").map(|value| value.duration(Duration::ZERO, 3660 * DAY));
+    Some(StoreSection { location: location?, keep_decisions: keep.unwrap_or(Some(default.keep_decisions))? })
+}
+
+fn location(url: &Value<'_>) -> Option<Location> {
     let text = url.text()?;
     match text.split_once(':') {
         Some(("memory", "")) => Some(Location::Memory),
@@ -381,6 +404,7 @@ impl Settings {
             issuers: self.issuers.into_iter().map(issuer).collect(),
             rules: Rules::new(self.publishers, self.restrictions),
             detail: self.detail,
+            keep_decisions: self.keep_decisions,
             tokens: Tokens::new(keys, self.public_url, self.token_lifetime),
             limits: self.limits,
             spool,

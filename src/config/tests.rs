@@ -97,6 +97,7 @@ fn a_small_configuration_has_defaults_for_the_rest() {
     assert_eq!(settings.token_lifetime.as_secs(), 900);
     assert_eq!(settings.mint_per_minute, 120);
     assert_eq!(settings.detail, Detail::Graded);
+    assert_eq!(settings.keep_decisions.as_secs(), 30 * 24 * 3600);
     assert_eq!(settings.audit, Destination::Stdout);
     assert!(settings.state_dir.ends_with("state"));
     assert!(matches!(&settings.store, Location::File(path) if path.ends_with("state/indexgate.db")));
@@ -288,6 +289,8 @@ fn times_and_sizes_have_units_and_bounds() {
         ("[limits]\nuploadsize = 1", "did you mean `upload_size`?"),
         ("[errors]\ndetail = \"verbose\"", "\"graded\", \"minimal\", \"full\""),
         ("[store]\nurl = \"redis://x\"", "names no store"),
+        ("[store]\nkeep_decisions = \"20y\"", "is no duration"),
+        ("[store]\nkeep_decisions = \"9999d\"", "write a value from 0s to 3660d"),
     ] {
         check(&general(line), &[words]);
     }

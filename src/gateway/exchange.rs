@@ -121,10 +121,11 @@ impl Gateway {
         story.answered(StatusCode::OK);
         let reference = story.reference().to_owned();
         let record: Option<Record> = story.end();
-        if let Some(record) = record
-            && self.audit.record(&record).await.is_err()
-        {
-            return exchange_refused(&unavailable("the gateway's audit cannot be written"), &reference);
+        if let Some(record) = record {
+            if self.audit.record(&record).await.is_err() {
+                return exchange_refused(&unavailable("the gateway's audit cannot be written"), &reference);
+            }
+            self.keep(&record);
         }
         let answer = json!({"success": true, "token": minted.token.expose(), "expires": minted.expires.0});
         json_answer(StatusCode::OK, &answer)
