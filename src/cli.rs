@@ -1,12 +1,15 @@
 //! The command line.
 
 mod check;
+mod explain;
 mod serve;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+
+use explain::ExplainArguments;
 
 /// Trusted publishing for the package index you already run.
 ///
@@ -32,6 +35,11 @@ enum Command {
     /// Changes nothing and needs no network. Warns of rules that grant more than they say, or nothing. Exits with 0 if the
     /// configuration can be served, and with 1 if not.
     Check(CheckArguments),
+    /// Tell what the rules say to an identity, publisher by publisher, and what to change
+    ///
+    /// Changes nothing and needs no network. Reads a token, the claims of one, or the reference of a refusal, and holds
+    /// every publisher of its issuer against it, nearest first. Exits with 0 whatever the answer is.
+    Explain(Box<ExplainArguments>),
 }
 
 #[derive(Debug, Args)]
@@ -54,12 +62,14 @@ struct CheckArguments {
 const EXAMPLES: &str = "Examples:
   indexgate check --config /etc/indexgate/indexgate.toml
   indexgate serve --config /etc/indexgate/indexgate.toml
+  indexgate explain --reference 7kq2m9x4ab --config /etc/indexgate/indexgate.toml
   uv publish --trusted-publishing always --publish-url https://pypi.corp.example/root/prod/ dist/*";
 
 /// Runs what the arguments ask for.
 pub fn run() -> ExitCode {
     match Arguments::parse().command {
         Command::Serve(arguments) => serve::serve(&arguments.config),
+        Command::Explain(arguments) => explain::explain(&arguments),
         Command::Check(arguments) => check::check(&arguments),
     }
 }

@@ -36,4 +36,4 @@ pub use keys::{IssuerKeys, KeySource, KeyStore, KeysUnavailable};
 pub use preset::{ClaimProblem, OwnerPin, Preset, RuleKey};
 pub use unverified::Unverified;
 pub use url::{BadUrl, HttpsUrl};
-pub use verify::{Expected, IdentityToken, verify};
+pub use verify::{Expected, IdentityToken, diagnose, verify};

@@ -20,7 +20,7 @@ mod trail;
 #[cfg(test)]
 mod tests;
 
-pub use advice::Remedy;
+pub use advice::{Remedy, listed};
 pub use claims::VerifiedClaims;
 pub use compare::Compare;
 pub use decide::{Asked, Decision, Grant, decide, survey};

@@ -379,6 +379,11 @@ impl LimitKeys {
 }
 
 impl Settings {
+    /// The claims of an issuer's tokens that rules look at by name.
+    pub fn kept_claims(&self, issuer: &IssuerSettings) -> BTreeSet<String> {
+        kept_claims(&self.publishers).union(&issuer.identity_claims).cloned().collect()
+    }
+
     /// Makes what is needed on disk, starts the key stores on `background`, and gives a setup that can serve.
     pub fn start(self, clock: &Clock, background: &Handle) -> Result<Setup, StartError> {
         let spool = self.state_dir.join("spool");
