@@ -6,4 +6,5 @@ mod support;
 
 mod architecture;
 mod clients;
+mod explain;
 mod parts;
