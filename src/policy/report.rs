@@ -46,11 +46,16 @@ impl Paint {
 impl Decision {
     /// All publishers in the trail. Ends in a line end unless there are none.
     pub fn report(&self, paint: Paint) -> String {
+        // Beside publishers of the identity's own repository, those of others are of little interest.
+        let proved = self.trail.iter().any(Trial::identity_proved);
         let mut text = String::new();
+        let mut after_short = false;
         for (n, trial) in self.trail.iter().take(SHOWN).enumerate() {
-            let part = if n < IN_FULL { trial.in_full(n, paint) } else { trial.in_short(paint) };
-            let separate = n > 0 && n <= IN_FULL;
+            let in_full = n < IN_FULL && (trial.identity_proved() || !proved);
+            let part = if in_full { trial.in_full(n, paint) } else { trial.in_short(paint) };
+            let separate = n > 0 && !after_short;
             _ = write!(text, "{}{part}", if separate { "\n" } else { "" });
+            after_short = !in_full;
         }
         let more = self.trail.len().saturating_sub(SHOWN);
         if more > 0 {

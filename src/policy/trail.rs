@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 
-use super::{Condition, Expected, Finding, Obstacle, TextPattern};
+use super::{Compare, Condition, Expected, Finding, Obstacle, TextPattern};
 use crate::names::{IndexName, PublisherName};
 
 /// One publisher held against an identity.
@@ -54,13 +54,19 @@ impl Trial {
         identifying.peek().is_some() && identifying.all(|check| check.met)
     }
 
-    /// How far the identity is from what the publisher grants: identity first, then what is missing, then how little
-    /// the names look alike.
+    /// How far the identity is from what the publisher grants: whether it is the publisher's at all, then how little a
+    /// stranger's name looks like the publisher's, then how much is missing.
     pub fn distance(&self) -> (bool, usize, usize) {
-        let missed = self.checks.iter().filter(|check| !check.met).count();
-        let unlike =
-            self.checks.iter().filter(|check| check.condition.identifies).map(Check::unlikeness).sum();
-        (!self.identity_proved(), missed + self.obstacles.len(), unlike)
+        let missed = self.checks.iter().filter(|check| !check.met).count() + self.obstacles.len();
+        if self.identity_proved() {
+            return (false, 0, missed);
+        }
+        let identifying = self.checks.iter().filter(|check| check.condition.identifies);
+        // A repository that was renamed keeps its id, and is no stranger.
+        let renamed =
+            ["repository_id", "project_id"].iter().any(|key| self.check(key).is_some_and(|id| id.met));
+        let unlike = if renamed { 0 } else { identifying.map(Check::unlikeness).sum() };
+        (true, unlike, missed)
     }
 
     /// Every condition and every obstacle, in words.
@@ -106,11 +112,10 @@ impl Check {
     /// How many characters of a name that is not the expected one differ, roughly: a look-alike stands before what has
     /// nothing in common.
     fn unlikeness(&self) -> usize {
-        let (Some(found), false, Expected::Text(patterns, _)) =
-            (&self.found, self.met, &self.condition.expected)
-        else {
+        let Expected::Text(patterns, Compare::Exact | Compare::FoldCase) = &self.condition.expected else {
             return 0;
         };
+        let Some(found) = self.found.as_ref().filter(|_| !self.met) else { return 0 };
         let unlike = |pattern: &TextPattern| match pattern {
             TextPattern::Exact(text) => difference(text, found),
             TextPattern::Glob(glob) => difference(glob.as_str(), found),

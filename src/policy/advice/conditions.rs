@@ -19,7 +19,7 @@ pub(super) fn remedy(check: &Check, trial: &Trial) -> Remedy {
         ("event", Some(found)) => event(check, found, Ci::of(trial)),
         ("protected", _) => protected(check, Ci::of(trial)),
         ("repository" | "project_path", Some(found)) => path(check, found, trial),
-        ("repository_id" | "project_id", Some(found)) => project_id(check, found),
+        ("repository_id" | "project_id", Some(found)) => project_id(check, found, trial),
         ("repository_owner_id" | "namespace_id", Some(found)) => owner_id(check, found, trial),
         (_, Some(found)) => other(check, found),
         (key, None) => {
@@ -210,17 +210,23 @@ fn path(check: &Check, found: &str, trial: &Trial) -> Remedy {
     ))
 }
 
-fn project_id(check: &Check, found: &str) -> Remedy {
+fn project_id(check: &Check, found: &str, trial: &Trial) -> Remedy {
+    if !same_path(trial) {
+        return Remedy::default().noting("this is another repository");
+    }
     let line = replacing(&check.condition, found);
     Remedy::default().noting("the repository was created anew or is another one").with_rule(
         line.map(|line| format!("write {line} in the publisher, if it was you who created it anew")),
     )
 }
 
+fn same_path(trial: &Trial) -> bool {
+    ["repository", "project_path"].iter().find_map(|key| trial.check(key)).is_some_and(|path| path.met)
+}
+
 /// Names of accounts are given away again. Whether that happened or the account was only made anew, people must say.
 fn owner_id(check: &Check, found: &str, trial: &Trial) -> Remedy {
-    let path = ["repository", "project_path"].iter().find_map(|key| trial.check(key));
-    let same_name = path.is_some_and(|path| path.met);
+    let same_name = same_path(trial);
     let (note, condition) = match (same_name, &*check.condition.key) {
         (true, "namespace_id") => ("the project lies in another group", "if you moved it yourself"),
         (true, _) => (
