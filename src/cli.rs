@@ -32,7 +32,7 @@ enum Command {
     Serve(ConfigArgument),
     /// Read the configuration, run its tests, and report every problem in it
     ///
-    /// Changes nothing and needs no network. Warns of rules that grant more than they say, or nothing. Exits with 0 if the
+    /// Changes nothing, and needs no network without --online. Warns of rules that grant more than they say, or nothing. Exits with 0 if the
     /// configuration can be served, and with 1 if not.
     Check(CheckArguments),
     /// Tell what the rules say to an identity, publisher by publisher, and what to change
@@ -57,6 +57,12 @@ struct CheckArguments {
     /// Exit with 1 if there are warnings
     #[arg(long)]
     strict: bool,
+
+    /// Also try each upstream, its credential, each issuer's keys, and the clocks
+    ///
+    /// Uploads nothing. Exits with 1 if something is not as it should be.
+    #[arg(long)]
+    online: bool,
 }
 
 const EXAMPLES: &str = "Examples:

@@ -29,7 +29,7 @@ mod verify;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use error::{Flaw, TokenError};
-pub use fetch::{Discovery, FetchError, fetch_keys};
+pub use fetch::{Discovery, FetchError, IssuerAnswer, check_issuer, fetch_keys};
 pub use identify::{IdentifyError, identify};
 pub use jwks::{BadKeySet, KeySet, SkippedKey};
 pub use keys::{IssuerKeys, KeySource, KeyStore, KeysUnavailable};

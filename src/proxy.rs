@@ -20,4 +20,4 @@ pub use pool::Target;
 pub use refusal::{ExchangeRefusal, Refusal, UpstreamError};
 pub use respond::{exchange_refused, json, refused};
 pub use route::{IndexRoute, OwnPath, Route, Routes, UpstreamRoute, is_index_path};
-pub use upstream::{HostHeader, Upstream, UpstreamKind, UpstreamSettings};
+pub use upstream::{HostHeader, Probe, ProbedCredential, Upstream, UpstreamKind, UpstreamSettings};

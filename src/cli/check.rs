@@ -1,5 +1,7 @@
 //! `indexgate check`
 
+mod online;
+
 use std::process::ExitCode;
 
 use super::CheckArguments;
@@ -10,17 +12,38 @@ use crate::config::{ConfigError, Problem, Settings, load};
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is what the command is for")]
 pub(super) fn check(arguments: &CheckArguments) -> ExitCode {
     let config = &arguments.config.config;
-    match checked(arguments, Clock::system().now()) {
-        Ok((settings, warnings)) => {
-            for warning in &warnings {
-                println!("warning: {warning}\n");
-            }
-            println!("{}: {}", config.display(), summary(&settings, warnings.len()));
-            if arguments.strict && !warnings.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
-        }
+    let clock = Clock::system();
+    let (settings, warnings) = match checked(arguments, clock.now()) {
+        Ok(checked) => checked,
         Err(error) => {
             eprintln!("{error}");
-            ExitCode::FAILURE
+            return ExitCode::FAILURE;
+        }
+    };
+    for warning in &warnings {
+        println!("warning: {warning}\n");
+    }
+    println!("{}: {}", config.display(), summary(&settings, warnings.len()));
+    let strictly_good = !arguments.strict || warnings.is_empty();
+    if strictly_good && (!arguments.online || online(&settings, &clock)) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "this is what the command is for")]
+fn online(settings: &Settings, clock: &Clock) -> bool {
+    match online::try_all(settings, clock) {
+        Ok(tried) => {
+            for online::Tried { good, what } in &tried {
+                println!("{} {what}", if *good { '\u{2713}' } else { '\u{2717}' });
+            }
+            tried.iter().all(|tried| tried.good)
+        }
+        Err(error) => {
+            eprintln!("cannot try anything: {error}");
+            false
         }
     }
 }

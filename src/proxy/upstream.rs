@@ -1,5 +1,7 @@
 //! One index server: requests go to it as they came, or, with a [`Permit`], as a guarded upload.
 
+mod probe;
+
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +22,8 @@ use crate::clock::{Clock, Timestamp};
 use crate::names::UpstreamName;
 use crate::policy::Permit;
 use crate::upload::RebuiltBody;
+
+pub use self::probe::{Probe, ProbedCredential};
 
 /// What an index server is, where that changes what it must be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

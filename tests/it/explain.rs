@@ -1,6 +1,7 @@
 //! Why was I refused? The text that a job gets and what `explain` prints must each say which key it is, what was
 //! expected, what there is, and what to change.
 
+mod checks;
 mod mismatches;
 mod references;
 mod words;
