@@ -20,7 +20,7 @@ mod trail;
 #[cfg(test)]
 mod tests;
 
-pub use advice::{Remedy, listed};
+pub use advice::{Remedy, listed, quoted};
 pub use claims::VerifiedClaims;
 pub use compare::Compare;
 pub use decide::{Asked, Decision, Grant, decide, survey};

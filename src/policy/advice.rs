@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-pub use self::toml::listed;
+pub use self::toml::{listed, quoted};
 use super::{Check, Obstacle, Trial};
 use crate::names::PublisherName;
 

@@ -10,6 +10,9 @@ use crate::config::Settings;
 use crate::names::printable;
 use crate::policy::{Decision, Paint, VerifiedClaims};
 
+/// Publishers in JSON at most, nearest first.
+const MOST: usize = 100;
+
 /// All there is to say.
 #[derive(Debug)]
 pub struct Explanation {
@@ -103,7 +106,7 @@ impl Explanation {
             "claims": subject.identity.as_ref().map(VerifiedClaims::claims),
             "upload": asked,
             "notes": notes,
-            "publishers": self.decision.as_ref().map(|decision| &decision.trail),
+            "publishers": self.decision.as_ref().map(|decision| decision.trail.iter().take(MOST).collect::<Vec<_>>()),
             "suggestion": self.suggestion,
         });
         format!("{explanation:#}\n")

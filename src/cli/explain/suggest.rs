@@ -2,7 +2,7 @@
 
 use crate::config::IssuerSettings;
 use crate::names::{IndexName, printable};
-use crate::policy::{Asked, Compare, VerifiedClaims};
+use crate::policy::{Asked, Compare, VerifiedClaims, quoted};
 
 /// The TOML to add. Every fact that identifies is pinned; the project must be filled in if it is not known.
 pub fn publisher(
@@ -49,8 +49,4 @@ fn version_tag(tag: &str) -> String {
         .map(|at| tag.split_at(at))
         .filter(|(_, version)| version.parse::<pep440_rs::Version>().is_ok());
     version.map_or_else(|| printable(tag), |(prefix, _)| format!("{}{{version}}", printable(prefix)))
-}
-
-fn quoted(text: &str) -> String {
-    format!("\"{}\"", printable(text).replace('\\', "\\\\").replace('"', "\\\""))
 }
