@@ -19,6 +19,11 @@ impl Timestamp {
         Self(self.0.saturating_add(i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)))
     }
 
+    /// The `Date` of an HTTP answer (RFC 9110 §5.6.7), in the form that is written today.
+    pub fn from_http_date(text: &str) -> Option<Self> {
+        jiff::fmt::rfc2822::parse(text).ok().map(|time| Self(time.timestamp().as_second()))
+    }
+
     /// Seconds from `earlier` to this time; negative if `earlier` is later.
     pub const fn seconds_since(self, earlier: Self) -> i64 {
         self.0.saturating_sub(earlier.0)
@@ -89,6 +94,13 @@ mod tests {
         assert_eq!(clock.now(), Timestamp(1_000));
         clock.advance(Duration::from_secs(30));
         assert_eq!(clock.now(), Timestamp(1_030));
+    }
+
+    #[test]
+    fn an_http_date_is_read() {
+        let read = |text| Timestamp::from_http_date(text);
+        assert_eq!(read("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Timestamp(784_111_777)));
+        assert_eq!(read("yesterday"), None);
     }
 
     #[test]

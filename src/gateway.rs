@@ -30,7 +30,7 @@ use hyper::body::Incoming;
 
 use crate::clock::Clock;
 use crate::names::{IndexName, UpstreamName};
-use crate::observe::audit::{Audit, Event, Outcome};
+use crate::observe::audit::{Audit, Event, KeptDecision, Outcome, Record};
 use crate::proxy::{
     Arriving, Body, Caller, Endpoint, OwnPath, Refusal, Route, Upstream, check_request, has_one_length,
     refused,
@@ -238,6 +238,20 @@ impl Gateway {
             }
             // A line that cannot be written is in the log already, whole.
             _ = self.audit.record(&record).await;
+            self.keep(&record);
+        }
+    }
+
+    /// Keeps the decision for `explain`, if it is about an identity or a refusal. The audit is what counts, and this may
+    /// fail.
+    fn keep(&self, record: &Record) {
+        let kept = self.setup.keep_decisions;
+        if kept.is_zero() || record.decision == Outcome::Relay {
+            return;
+        }
+        if let Ok(body) = serde_json::to_string(&KeptDecision::from(record)) {
+            let now = self.clock.now();
+            self.store.keep(&record.reference, body, now.after(kept), now);
         }
     }
 }

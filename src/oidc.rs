@@ -29,11 +29,11 @@ mod verify;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use error::{Flaw, TokenError};
-pub use fetch::{Discovery, FetchError, fetch_keys};
+pub use fetch::{Discovery, FetchError, IssuerAnswer, check_issuer, fetch_keys};
 pub use identify::{IdentifyError, identify};
 pub use jwks::{BadKeySet, KeySet, SkippedKey};
 pub use keys::{IssuerKeys, KeySource, KeyStore, KeysUnavailable};
 pub use preset::{ClaimProblem, FixedAudience, Form, OwnerPin, Preset, RuleKey};
 pub use unverified::Unverified;
 pub use url::{BadUrl, HttpsUrl};
-pub use verify::{Expected, IdentityToken, verify};
+pub use verify::{Expected, IdentityToken, diagnose, verify};

@@ -22,5 +22,5 @@ pub use pool::Target;
 pub use refusal::{ExchangeRefusal, Refusal, UpstreamError};
 pub use respond::{exchange_errors, exchange_refused, json, refused};
 pub use route::{Endpoint, IndexRoute, OwnPath, Route, Routes, UpstreamRoute};
-pub use upstream::{HostHeader, Upstream, UpstreamKind, UpstreamSettings};
+pub use upstream::{HostHeader, Probe, ProbedCredential, Upstream, UpstreamKind, UpstreamSettings};
 pub use writes::{DevpiIndex, FORM_START, PushCommand, Write, classify, is_form};

@@ -1,5 +1,8 @@
 //! What must be remembered across requests, restarts and processes: identity tokens that were used, and upload
 //! tokens that were given back. One SQLite database; a thread of its own, so that no serving thread waits on a disk.
+//! Decisions are kept beside them, for `explain`.
+
+mod decisions;
 
 use std::path::PathBuf;
 use std::thread;
@@ -7,7 +10,10 @@ use std::thread;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use self::decisions::{Decisions, Kept};
 use crate::clock::Timestamp;
+
+pub use self::decisions::kept_decision;
 
 /// Where the store keeps its records.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +28,8 @@ pub enum Location {
 #[derive(Clone, Debug)]
 pub struct Store {
     jobs: mpsc::Sender<Job>,
+    /// None in memory, where no other process could read them.
+    decisions: Option<Decisions>,
 }
 
 /// The store cannot answer. Whoever asks refuses for now; nothing is allowed because it could not be checked.
@@ -74,7 +82,18 @@ impl Store {
             .name("store".to_owned())
             .spawn(move || work(&connection, queue))
             .map_err(|error| StoreError(error.to_string()))?;
-        Ok(Self { jobs })
+        let decisions = match location {
+            Location::File(path) => Some(Decisions::open(path)?),
+            Location::Memory => None,
+        };
+        Ok(Self { jobs, decisions })
+    }
+
+    /// Keeps a decision until `until` is over, if that is possible just now. It never waits.
+    pub fn keep(&self, reference: &str, body: String, until: Timestamp, now: Timestamp) {
+        if let Some(decisions) = &self.decisions {
+            decisions.keep(Kept { reference: reference.to_owned(), body, until, now });
+        }
     }
 
     /// Claims `key` for whoever asks first, in any process. The record is kept until `until` is over.

@@ -78,6 +78,7 @@ fn start(config: &Path) -> Result<Started, ServeError> {
     let Reading { settings, mut files } = read(config);
     let settings = settings?;
     let clock = Clock::system();
+    settings.run_tests(clock.now())?;
     let audit = Audit::open(&settings.audit).map_err(ServeError::Audit)?;
     let (address, location, public_url) =
         (settings.listen.address, settings.store.clone(), settings.public_url.clone());

@@ -9,7 +9,9 @@ use super::reader::{Table, Value};
 use super::secrets;
 use super::upstream::{NAME_FIX, roots, system_roots};
 use crate::names::IssuerName;
-use crate::oidc::{Algorithm, Discovery, FixedAudience, HttpsUrl, IssuerKeys, KeySet, KeySource, Preset};
+use crate::oidc::{
+    Algorithm, Discovery, Expected, FixedAudience, HttpsUrl, IssuerKeys, KeySet, KeySource, Preset,
+};
 
 /// One `[[issuer]]` as it was written; its keys are not fetched yet.
 #[derive(Debug)]
@@ -32,6 +34,19 @@ pub struct IssuerSettings {
     pub keys: IssuerKeys,
     /// What holds for every publisher of the issuer.
     pub implied: Implied,
+}
+
+impl IssuerSettings {
+    /// What its tokens must say.
+    pub fn expected<'a>(&'a self, audience: &'a str) -> Expected<'a> {
+        Expected {
+            issuer_url: &self.url,
+            audience: self.audience.as_deref().unwrap_or(audience),
+            audience_list_allowed: self.preset.audience_list,
+            algorithms: &self.algorithms,
+            max_lifetime: self.max_lifetime,
+        }
+    }
 }
 
 /// Reads one `[[issuer]]`.

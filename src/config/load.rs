@@ -11,11 +11,13 @@ use toml::de::DeTable;
 use super::files::{Files, matching_files};
 use super::issuer::IssuerSettings;
 use super::named::{Named, unique_name};
+use super::places::{Place, Places};
 use super::problem::{ConfigError, Problem, Problems, Source};
 use super::project::{ReadRestriction, restriction};
 use super::publisher::publisher;
 use super::reader::Table;
-use super::settings::{Settings, UPSTREAM_TIMEOUT, settings};
+use super::rule_test::{ReadTest, rule_test};
+use super::settings::{Settings, UPSTREAM_TIMEOUT, kept_claims, settings};
 use super::{issuer, upstream};
 use crate::policy::{Passwords, Publisher, Restriction};
 use crate::proxy::IndexRoute;
@@ -59,11 +61,26 @@ fn without_problems(
 fn load_into(path: &Path, problems: &Problems) -> Option<Settings> {
     let main = source(path, problems)?;
     let document = parse(&main, problems);
-    let table = Table::document(&main, problems, &document);
-    let included: Vec<Source> =
-        included_files(&table).iter().filter_map(|path| source(path, problems)).collect();
+    let included = included_files(&Table::document(&main, problems, &document));
+    let included: Vec<Source> = included.iter().filter_map(|path| source(path, problems)).collect();
     included.iter().for_each(|source| check_not_empty(source, problems));
+    let mut settings = interpret(&main, &document, &included, problems);
+    drop(document);
+    if let Some(settings) = &mut settings {
+        settings.places.sources = std::iter::once(main).chain(included).collect();
+    }
+    settings
+}
 
+fn interpret<'a>(
+    main: &'a Source,
+    document: &'a toml::Spanned<DeTable<'a>>,
+    included: &'a [Source],
+    problems: &'a Problems,
+) -> Option<Settings> {
+    let table = Table::document(main, problems, document);
+    // Which files they are was read before.
+    table.get("include");
     let general = settings(&table);
     let timeout = general.as_ref().map_or(UPSTREAM_TIMEOUT, |general| general.upstream_timeout);
     let public_url = general.as_ref().map_or("", |general| general.public_url.as_str());
@@ -82,24 +99,28 @@ fn load_into(path: &Path, problems: &Problems) -> Option<Settings> {
     let mut tables = vec![table];
     tables.extend(documents.iter().map(|(source, document)| Table::document(source, problems, document)));
     let mut rules = RuleReader::new(&issuers, &indexes);
-    for table in tables {
-        rules.read(&table);
+    for (file, table) in tables.into_iter().enumerate() {
+        rules.read(file, &table);
         table.finish();
     }
-    let RuleReader { names, publishers, restrictions, .. } = rules;
+    let RuleReader { names, publishers, restrictions, tests, places, .. } = rules;
     restrictions.iter().for_each(|restriction| restriction.check_names(&names));
+    let kept = kept_claims(&publishers);
+    let tests = tests.into_iter().map(|test| test.placed(&names, &kept)).collect();
     let restrictions: Vec<_> = restrictions.into_iter().map(|read| read.restriction).collect();
     upstream::check_one_way_in(&upstream_tables, &upstreams, |upstream| {
         let of_it = |index: &&IndexRoute| index.upstream == *upstream;
         indexes.items().filter(of_it).any(|index| restricts_passwords(index, &restrictions))
     });
     let mut settings = general?;
-    settings.hash = hash(std::iter::once(&main).chain(&included));
+    settings.hash = hash(std::iter::once(main).chain(included));
     settings.upstreams = upstreams.into_items();
     settings.indexes = indexes.into_items();
     settings.issuers = issuers.into_items();
     settings.publishers = publishers;
     settings.restrictions = restrictions;
+    settings.tests = tests;
+    settings.places = places;
     Some(settings)
 }
 
@@ -118,24 +139,43 @@ struct RuleReader<'n, 'a> {
     names: HashSet<String>,
     publishers: Vec<Publisher>,
     restrictions: Vec<ReadRestriction<'a>>,
+    tests: Vec<ReadTest<'n, 'a>>,
+    places: Places,
 }
 
 impl<'n, 'a> RuleReader<'n, 'a> {
     fn new(issuers: &'n Named<IssuerSettings>, indexes: &'n Named<IndexRoute>) -> Self {
-        Self { issuers, indexes, names: HashSet::new(), publishers: Vec::new(), restrictions: Vec::new() }
+        Self {
+            issuers,
+            indexes,
+            names: HashSet::new(),
+            publishers: Vec::new(),
+            restrictions: Vec::new(),
+            tests: Vec::new(),
+            places: Places::default(),
+        }
     }
 
-    fn read(&mut self, table: &Table<'a>) {
+    fn read(&mut self, file: usize, table: &Table<'a>) {
         for table in table.tables("publisher") {
             unique_name(&table, &mut self.names);
-            self.publishers.extend(publisher(&table, self.issuers, self.indexes));
+            if let Some(publisher) = publisher(&table, self.issuers, self.indexes) {
+                self.places.publishers.insert(publisher.name.clone(), Place::of(file, &table));
+                self.publishers.push(publisher);
+            }
             table.finish();
         }
         for table in table.tables("project") {
-            self.restrictions.extend(restriction(&table, self.indexes));
+            if let Some(restriction) = restriction(&table, self.indexes) {
+                self.places.restrictions.push(Place::of(file, &table));
+                self.restrictions.push(restriction);
+            }
             table.finish();
         }
-        table.not_yet(&["test"]);
+        for table in table.tables("test") {
+            self.tests.extend(rule_test(&table, self.issuers, self.indexes));
+            table.finish();
+        }
     }
 }
 

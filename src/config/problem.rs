@@ -55,6 +55,19 @@ impl Problem {
         Self { path: path.to_owned(), place: None, message: message.into(), fix: None }
     }
 
+    /// The same problem, with the reason.
+    #[must_use]
+    pub fn because(mut self, why: &str) -> Self {
+        self.message = format!("{}: {why}", self.message);
+        self
+    }
+
+    /// Puts problems into the order of the files.
+    pub fn sort(problems: &mut [Self]) {
+        let place = |problem: &Self| problem.place.as_ref().map(|place| (place.line, place.column));
+        problems.sort_by(|a, b| (&a.path, place(a)).cmp(&(&b.path, place(b))));
+    }
+
     /// What to do about it.
     #[must_use]
     pub fn fix(mut self, fix: impl Into<String>) -> Self {
@@ -98,8 +111,7 @@ impl Problems {
     /// All of them, in the order of the files; an error if there are any.
     pub fn into_result(self) -> Result<(), ConfigError> {
         let mut problems = self.problems.into_inner();
-        let place = |problem: &Problem| problem.place.as_ref().map(|place| (place.line, place.column));
-        problems.sort_by(|a, b| (&a.path, place(a)).cmp(&(&b.path, place(b))));
+        Problem::sort(&mut problems);
         problems.dedup();
         if problems.is_empty() { Ok(()) } else { Err(ConfigError(problems)) }
     }

@@ -68,6 +68,16 @@ impl<'a> Table<'a> {
         self.problems.add(Problem::at(self.source, &self.span, message).fix(fix));
     }
 
+    /// A problem with the table as a whole that is not one yet.
+    pub fn place(&self, message: impl Into<String>) -> Problem {
+        Problem::at(self.source, &self.span, message)
+    }
+
+    /// Where the table begins.
+    pub const fn start(&self) -> usize {
+        self.span.start
+    }
+
     /// The value of a key, if it is there.
     pub fn get(&self, key: &'static str) -> Option<Value<'a>> {
         self.known.borrow_mut().push(key);
@@ -219,8 +229,8 @@ impl<'a> Value<'a> {
     /// A duration within bounds: `"15m"`, `"10s"`, `"6h"`.
     pub fn duration(&self, least: Duration, most: Duration) -> Option<Duration> {
         let text = self.text()?;
-        let signed: Result<jiff::SignedDuration, _> = text.parse();
-        let duration = signed.ok().and_then(|signed| Duration::try_from(signed).ok());
+        let signed = || text.parse::<jiff::SignedDuration>().ok();
+        let duration = days(text).or_else(|| signed().and_then(|signed| Duration::try_from(signed).ok()));
         match duration {
             None => self.problem(
                 format!("`{text}` is no duration"),
@@ -285,8 +295,17 @@ impl<'a> Value<'a> {
     }
 }
 
+/// `"30d"`: days of 24 hours.
+fn days(text: &str) -> Option<Duration> {
+    let days: u64 = text.strip_suffix('d')?.parse().ok()?;
+    days.checked_mul(24 * 3600).map(Duration::from_secs)
+}
+
 fn brief(duration: Duration) -> String {
     match duration.as_secs() {
+        seconds if seconds >= 24 * 3600 && seconds % (24 * 3600) == 0 => {
+            format!("{}d", seconds / (24 * 3600))
+        }
         seconds if seconds >= 3600 && seconds % 3600 == 0 => format!("{}h", seconds / 3600),
         seconds if seconds >= 60 && seconds % 60 == 0 => format!("{}m", seconds / 60),
         seconds => format!("{seconds}s"),

@@ -11,7 +11,9 @@ use ipnet::IpNet;
 use tokio::runtime::Handle;
 
 use super::issuer::IssuerSettings;
+use super::places::Places;
 use super::reader::{Table, Value};
+use super::rule_test::PlacedTest;
 use super::{secrets, upstream};
 use crate::clock::Clock;
 use crate::gateway::{Door, Issuer, Limits, Setup};
@@ -39,6 +41,8 @@ pub struct Settings {
     pub listen: ListenSettings,
     /// The store.
     pub store: Location,
+    /// How long decisions are kept for `explain`; zero if not at all.
+    pub keep_decisions: Duration,
     /// The audit.
     pub audit: Destination,
     /// How long an upstream may be silent.
@@ -63,6 +67,10 @@ pub struct Settings {
     pub publishers: Vec<Publisher>,
     /// `[[project]]`
     pub restrictions: Vec<Restriction>,
+    /// `[[test]]`
+    pub tests: Vec<PlacedTest>,
+    /// Where the rules stand.
+    pub(super) places: Places,
 }
 
 /// `[listen]`
@@ -120,16 +128,18 @@ pub(super) fn settings(table: &Table<'_>) -> Option<Settings> {
 
     let state_dir = state_dir?;
     let tokens = tokens.unwrap_or_else(|| Some(TokenSection::default()))?;
+    let store = store.unwrap_or_else(|| Some(StoreSection::default()))?;
     let under_state = |path: PathBuf| state_dir.join(path);
     Some(Settings {
         hash: String::new(),
         public_url: public_url?,
         audience: audience?,
         listen: listen?,
-        store: match store.unwrap_or_else(|| Some(Location::File("indexgate.db".into())))? {
+        store: match store.location {
             Location::File(path) => Location::File(under_state(path)),
             Location::Memory => Location::Memory,
         },
+        keep_decisions: store.keep_decisions,
         audit: audit.unwrap_or(Some(Destination::Stdout))?,
         upstream_timeout: limits.upstream_timeout,
         limits: limits.limits,
@@ -142,6 +152,8 @@ pub(super) fn settings(table: &Table<'_>) -> Option<Settings> {
         issuers: Vec::new(),
         publishers: Vec::new(),
         restrictions: Vec::new(),
+        tests: Vec::new(),
+        places: Places::default(),
         state_dir,
     })
 }
@@ -227,8 +239,27 @@ fn read_tls(value: &Value<'_>) -> Option<TlsIdentity> {
     identity.map_err(|error| value.problem(error.to_string(), fix)).ok()
 }
 
-fn read_store(table: &Table<'_>) -> Option<Location> {
-    let Some(url) = table.get("url") else { return Some(Location::File("indexgate.db".into())) };
+struct StoreSection {
+    location: Location,
+    keep_decisions: Duration,
+}
+
+impl Default for StoreSection {
+    fn default() -> Self {
+        Self { location: Location::File("indexgate.db".into()), keep_decisions: 30 * DAY }
+    }
+}
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+fn read_store(table: &Table<'_>) -> Option<StoreSection> {
+    let default = StoreSection::default();
+    let location = table.get("url").map_or(Some(default.location), |url| location(&url));
+    let keep = table.get("keep_decisions").map(|value| value.duration(Duration::ZERO, 3660 * DAY));
+    Some(StoreSection { location: location?, keep_decisions: keep.unwrap_or(Some(default.keep_decisions))? })
+}
+
+fn location(url: &Value<'_>) -> Option<Location> {
     let text = url.text()?;
     match text.split_once(':') {
         Some(("memory", "")) => Some(Location::Memory),
@@ -353,6 +384,11 @@ impl LimitKeys {
 }
 
 impl Settings {
+    /// The claims of an issuer's tokens that rules look at by name.
+    pub fn kept_claims(&self, issuer: &IssuerSettings) -> BTreeSet<String> {
+        kept_claims(&self.publishers).union(&issuer.identity_claims).cloned().collect()
+    }
+
     /// The files of the keys that sign upload tokens; the first may be made by [`Settings::start`].
     pub fn token_key_files(&self) -> Vec<PathBuf> {
         std::iter::once(&self.token_key).chain(&self.previous_token_keys).cloned().collect()
@@ -405,6 +441,7 @@ impl Settings {
             issuers: self.issuers.into_iter().map(issuer).collect(),
             rules: Rules::new(self.publishers, self.restrictions),
             detail: self.detail,
+            keep_decisions: self.keep_decisions,
             tokens: Tokens::new(keys, self.public_url, self.token_lifetime),
             limits: self.limits,
             spool,
@@ -414,7 +451,7 @@ impl Settings {
 }
 
 /// The claims that rules look at by name: an upload token carries them.
-fn kept_claims(publishers: &[Publisher]) -> BTreeSet<String> {
+pub(super) fn kept_claims(publishers: &[Publisher]) -> BTreeSet<String> {
     let conditions = publishers.iter().flat_map(Publisher::all_conditions);
     conditions
         .filter(|condition| condition.source == Source::Claim)

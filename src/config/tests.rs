@@ -17,13 +17,13 @@ use crate::observe::audit::{Audit, Destination};
 use crate::policy::Detail;
 use crate::store::{Location, Store};
 
-const GENERAL: &str = r#"
+pub(super) const GENERAL: &str = r#"
 public_url = "https://pypi.corp.example"
 [listen]
 address = "127.0.0.1:8080"
 "#;
 
-const INDEX: &str = r#"
+pub(super) const INDEX: &str = r#"
 [[upstream]]
 name = "devpi"
 kind = "devpi"
@@ -35,7 +35,7 @@ upstream = "devpi"
 upload_path = "/root/prod"
 "#;
 
-const ISSUER: &str = r#"
+pub(super) const ISSUER: &str = r#"
 [[issuer]]
 name = "github"
 preset = "github"
@@ -51,7 +51,7 @@ repository = "acme/billing"
 workflow = "release.yml"
 "#;
 
-fn folder() -> TempDir {
+pub(super) fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let password = folder.path().join("password");
     fs::write(&password, "hunter2\n").unwrap();
@@ -59,18 +59,18 @@ fn folder() -> TempDir {
     folder
 }
 
-fn load_text(folder: &Path, text: &str) -> Result<Settings, ConfigError> {
+pub(super) fn load_text(folder: &Path, text: &str) -> Result<Settings, ConfigError> {
     let path = folder.join("indexgate.toml");
     fs::write(&path, text).unwrap();
     load(&path)
 }
 
-fn loaded(text: &str) -> Settings {
+pub(super) fn loaded(text: &str) -> Settings {
     load_text(folder().path(), text).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The problems of a configuration, without the folder.
-fn problems(text: &str) -> String {
+pub(super) fn problems(text: &str) -> String {
     let folder = folder();
     let error = load_text(folder.path(), text).expect_err("it should be refused");
     error.to_string().replace(&format!("{}/", folder.path().display()), "")
@@ -86,11 +86,11 @@ fn check(text: &str, expected: &[&str]) {
     assert!(problems.ends_with("1 problem in the configuration"), "one problem is expected:\n{problems}");
 }
 
-fn whole() -> String {
+pub(super) fn whole() -> String {
     format!("{GENERAL}{INDEX}{ISSUER}{PUBLISHER}")
 }
 
-fn with_publisher(lines: &str) -> String {
+pub(super) fn with_publisher(lines: &str) -> String {
     format!("{}{lines}\n", whole())
 }
 
@@ -102,6 +102,7 @@ fn a_small_configuration_has_defaults_for_the_rest() {
     assert_eq!(settings.token_lifetime.as_secs(), 900);
     assert_eq!(settings.limits.mint_per_minute, 120);
     assert_eq!(settings.detail, Detail::Graded);
+    assert_eq!(settings.keep_decisions.as_secs(), 30 * 24 * 3600);
     assert_eq!(settings.audit, Destination::Stdout);
     assert!(settings.state_dir.ends_with("state"));
     assert!(matches!(&settings.store, Location::File(path) if path.ends_with("state/indexgate.db")));
@@ -167,7 +168,6 @@ fn a_key_that_is_not_built_yet_is_refused_and_never_ignored() {
     let not_yet = "is not supported by this version of indexgate";
     check(&whole().replace("[listen]", "[listen]\nadmin = \"127.0.0.1:9100\""), &["`admin`", not_yet]);
     check(&whole().replace("kind = \"devpi\"", "kind = \"nexus\""), &[not_yet]);
-    check(&with_publisher("[[test]]\nname = \"x\""), &["`test`", not_yet]);
     check(&with_publisher("[store]\nurl = \"postgres://db/x\""), &["PostgreSQL", not_yet]);
     check(
         &whole().replace(
@@ -408,6 +408,8 @@ fn times_and_sizes_have_units_and_bounds() {
         ("[limits]\nuploadsize = 1", "did you mean `upload_size`?"),
         ("[errors]\ndetail = \"verbose\"", "\"graded\", \"minimal\", \"full\""),
         ("[store]\nurl = \"redis://x\"", "names no store"),
+        ("[store]\nkeep_decisions = \"20y\"", "is no duration"),
+        ("[store]\nkeep_decisions = \"9999d\"", "write a value from 0s to 3660d"),
     ] {
         check(&general(line), &[words]);
     }

@@ -185,12 +185,13 @@ impl Gateway {
         story.answered(StatusCode::OK);
         let reference = story.reference().to_owned();
         let record: Option<Record> = story.end();
-        if let Some(record) = record
-            && self.audit.record(&record).await.is_err()
-        {
-            let why =
-                "the gateway's audit cannot be written; tell its administrator, then start the job again";
-            return exchange_refused(&ExchangeRefusal::Unavailable(why.to_owned()), &reference);
+        if let Some(record) = record {
+            if self.audit.record(&record).await.is_err() {
+                let why =
+                    "the gateway's audit cannot be written; tell its administrator, then start the job again";
+                return exchange_refused(&ExchangeRefusal::Unavailable(why.to_owned()), &reference);
+            }
+            self.keep(&record);
         }
         let answer = json!({"success": true, "token": minted.token.expose(), "expires": minted.expires.0});
         json_answer(StatusCode::OK, &answer)

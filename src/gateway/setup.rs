@@ -39,6 +39,8 @@ pub struct Setup {
     pub rules: Rules,
     /// How much of the rules a refusal shows.
     pub detail: Detail,
+    /// How long decisions are kept for `explain`.
+    pub keep_decisions: Duration,
     /// Mints and reads upload tokens.
     pub tokens: Tokens,
     /// Sizes and times.

@@ -46,6 +46,7 @@ impl Story {
     pub(super) fn claims(&mut self, claims: &VerifiedClaims) {
         self.record.issuer = Some(claims.issuer().clone());
         self.record.claims = claims.claims().clone();
+        self.record.facts = claims.facts().clone();
     }
 
     pub(super) fn relayed_upload(&mut self, index: &IndexName) {

@@ -1,6 +1,7 @@
 //! The audit: one JSON line for each token minted, each upload and each refusal, from which the origin of every file
 //! can be told. A thread of its own writes it, and who records a line learns whether it was written.
 
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::net::IpAddr;
@@ -11,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -29,7 +30,7 @@ pub enum Destination {
 }
 
 /// What a line is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Event {
     /// An exchange of an identity token.
@@ -45,7 +46,7 @@ pub enum Event {
 }
 
 /// How it ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// Allowed, and done.
@@ -91,6 +92,9 @@ pub struct Record {
     /// What it said: repository, ref, commit, run, …
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub claims: Map<String, Value>,
+    /// What the rules read out of the claims. Not written: `claims` has it in the issuer's own words.
+    #[serde(skip)]
+    pub facts: BTreeMap<String, String>,
     /// The index.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub index: Option<IndexName>,
@@ -131,6 +135,7 @@ impl Record {
             config,
             issuer: None,
             claims: Map::new(),
+            facts: BTreeMap::new(),
             index: None,
             project: None,
             version: None,
@@ -139,6 +144,51 @@ impl Record {
             token_id: None,
             client,
             duration_ms: 0,
+        }
+    }
+}
+
+/// What is kept of a decision: the line, and what the rules looked at. Enough to decide again.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct KeptDecision {
+    /// When, in UTC.
+    pub time: String,
+    /// What it is about.
+    pub event: Event,
+    /// How it ended.
+    pub decision: Outcome,
+    /// Why it was refused or failed.
+    pub reason: Option<String>,
+    /// The configuration that decided.
+    pub config: String,
+    /// Who vouched for the caller, if anybody did.
+    pub issuer: Option<IssuerName>,
+    /// What the rules read out of the claims.
+    pub facts: BTreeMap<String, String>,
+    /// The claims that rules may look at.
+    pub claims: Map<String, Value>,
+    /// The index.
+    pub index: Option<IndexName>,
+    /// The project.
+    pub project: Option<ProjectName>,
+    /// The version.
+    pub version: Option<String>,
+}
+
+impl From<&Record> for KeptDecision {
+    fn from(record: &Record) -> Self {
+        Self {
+            time: record.time.clone(),
+            event: record.event,
+            decision: record.decision,
+            reason: record.reason.clone(),
+            config: record.config.clone(),
+            issuer: record.issuer.clone(),
+            facts: record.facts.clone(),
+            claims: record.claims.clone(),
+            index: record.index.clone(),
+            project: record.project.clone(),
+            version: record.version.clone(),
         }
     }
 }

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::jwks::{BadKeySet, KeySet};
 use super::url::{BadUrl, HttpsUrl};
+use crate::clock::Timestamp;
 use crate::tls::TlsRoots;
 
 /// How to find the keys of an issuer that publishes them.
@@ -65,6 +66,7 @@ pub enum FetchError {
 pub(super) struct Fetched {
     pub keys: KeySet,
     pub max_age: Option<Duration>,
+    pub date: Option<Timestamp>,
 }
 
 /// For each of the two requests.
@@ -77,12 +79,26 @@ pub async fn fetch_keys(discovery: &Discovery) -> Result<KeySet, FetchError> {
     fetch(discovery).await.map(|fetched| fetched.keys)
 }
 
+/// What an issuer answers when it is tried.
+#[derive(Debug)]
+pub struct IssuerAnswer {
+    /// The keys it publishes.
+    pub keys: KeySet,
+    /// The time that it goes by, if it says so.
+    pub date: Option<Timestamp>,
+}
+
+/// The same, with the issuer's time.
+pub async fn check_issuer(discovery: &Discovery) -> Result<IssuerAnswer, FetchError> {
+    fetch(discovery).await.map(|Fetched { keys, date, .. }| IssuerAnswer { keys, date })
+}
+
 pub(super) async fn fetch(discovery: &Discovery) -> Result<Fetched, FetchError> {
     let both = async {
         let keys_url = keys_url(discovery).await?;
         let answer = get(&keys_url, &discovery.roots).await?;
         let keys = KeySet::parse(&answer.body).map_err(|e| FetchError::KeySet(keys_url.to_string(), e))?;
-        Ok(Fetched { keys, max_age: answer.max_age })
+        Ok(Fetched { keys, max_age: answer.max_age, date: answer.date })
     };
     let slow = |_| FetchError::Slow(discovery.issuer.to_string(), PATIENCE_FOR_BOTH);
     timeout(PATIENCE_FOR_BOTH, both).await.map_err(slow)?

@@ -48,6 +48,11 @@ impl<'a> Unverified<'a> {
         &self.issuer
     }
 
+    /// What it says, believed by nobody: for `explain`, which shows it to whoever has the token anyway.
+    pub const fn unverified_claims(&self) -> &Map<String, Value> {
+        &self.claims
+    }
+
     pub(super) const fn header(&self) -> &Map<String, Value> {
         &self.header
     }

@@ -67,8 +67,7 @@ pub fn verify(
     expected: &Expected<'_>,
     now: Timestamp,
 ) -> Result<IdentityToken, TokenError> {
-    let header = Header::check(token.header(), expected.algorithms)?;
-    let expires = registered::check(token.claims(), expected, now)?;
+    let (header, expires) = check_unsigned(token, expected, now)?;
     check_signature(token, &header, keys)?;
     let token_id = registered::token_id(token.claims())?;
     Ok(IdentityToken {
@@ -77,6 +76,21 @@ pub fn verify(
         claims: token.claims().clone(),
         expires,
     })
+}
+
+/// Everything that can be said of a token without its issuer's keys. It proves nothing; `explain` shows it.
+pub fn diagnose(token: &Unverified<'_>, expected: &Expected<'_>, now: Timestamp) -> Result<(), TokenError> {
+    check_unsigned(token, expected, now).map(|_| ())
+}
+
+fn check_unsigned<'t>(
+    token: &'t Unverified<'_>,
+    expected: &Expected<'_>,
+    now: Timestamp,
+) -> Result<(Header<'t>, Timestamp), TokenError> {
+    let header = Header::check(token.header(), expected.algorithms)?;
+    let expires = registered::check(token.claims(), expected, now)?;
+    Ok((header, expires))
 }
 
 /// Checks the signature with the named key, if the key itself is for the algorithm. Two keys of different kinds

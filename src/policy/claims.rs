@@ -31,6 +31,16 @@ impl VerifiedClaims {
         Self { issuer, facts, claims }
     }
 
+    /// The same claims again, out of the record of a decision that was made when they were verified. For `explain`,
+    /// where nothing hangs on it.
+    pub const fn recalled(
+        issuer: IssuerName,
+        facts: BTreeMap<String, String>,
+        claims: Map<String, Value>,
+    ) -> Self {
+        Self { issuer, facts, claims }
+    }
+
     /// Who vouches for this identity.
     pub const fn issuer(&self) -> &IssuerName {
         &self.issuer

@@ -1,7 +1,9 @@
 //! The decision: one pure function of rules, claims, the upload and the time.
 
 use super::trail::{Check, Trial};
-use super::{Condition, Expected, Mode, Permit, Projects, Publisher, Rules, Source, VerifiedClaims};
+use super::{
+    Condition, Mode, Obstacle, Permit, ProjectPattern, Projects, Publisher, Rules, Source, VerifiedClaims,
+};
 use crate::clock::Timestamp;
 use crate::names::{IndexName, ProjectName, PublisherName};
 
@@ -62,13 +64,13 @@ fn decide_among(
 ) -> Decision {
     let mut decision = Decision { grants: Vec::new(), permit: None, observed: Vec::new(), trail: Vec::new() };
     for publisher in publishers {
-        let trial = try_publisher(publisher, claims, now);
-        if trial.passed() {
-            decision.consider(publisher, rules, claims, asked);
+        let mut trial = try_publisher(publisher, rules, claims, asked, now);
+        if trial.met() {
+            decision.consider(publisher, rules, asked, &mut trial);
         }
         decision.trail.push(trial);
     }
-    decision.trail.sort_by_key(Trial::distance);
+    decision.trail.sort_by_cached_key(Trial::distance);
     decision
 }
 
@@ -84,22 +86,22 @@ impl Decision {
     }
 
     /// Adds what a publisher gives whose conditions are met.
-    fn consider(
-        &mut self,
-        publisher: &Publisher,
-        rules: &Rules,
-        claims: &VerifiedClaims,
-        asked: Option<&Asked>,
-    ) {
-        let allowed = asked.is_some_and(|asked| allows(publisher, rules, claims, asked));
+    fn consider(&mut self, publisher: &Publisher, rules: &Rules, asked: Option<&Asked>, trial: &mut Trial) {
+        if trial.obstacles.iter().any(|obstacle| matches!(obstacle, Obstacle::Expired { .. })) {
+            return;
+        }
         if publisher.mode == Mode::Observe {
-            if allowed || asked.is_none() {
+            if trial.obstacles == [Obstacle::Observing] {
                 self.observed.push(publisher.name.clone());
             }
             return;
         }
-        self.grants.extend(grant(publisher, rules));
-        if let Some(asked) = asked.filter(|_| allowed && self.permit.is_none()) {
+        match grant(publisher, rules) {
+            Some(grant) => self.grants.push(grant),
+            None if asked.is_none() => trial.obstacles.push(reserved_for_others(publisher, rules)),
+            None => {}
+        }
+        if let Some(asked) = asked.filter(|_| self.permit.is_none() && trial.grants()) {
             self.permit = Some(Permit::new(publisher.name.clone(), asked));
         }
     }
@@ -114,8 +116,8 @@ fn grant(publisher: &Publisher, rules: &Rules) -> Option<Grant> {
         Projects::Any => Projects::Any,
         Projects::These(patterns) => {
             let left = patterns.iter().filter(|pattern| match pattern {
-                super::ProjectPattern::Exact(name) => !reserved(name),
-                super::ProjectPattern::Glob(_) => true,
+                ProjectPattern::Exact(name) => !reserved(name),
+                ProjectPattern::Glob(_) => true,
             });
             Projects::These(left.cloned().collect())
         }
@@ -124,33 +126,37 @@ fn grant(publisher: &Publisher, rules: &Rules) -> Option<Grant> {
     (!empty).then(|| Grant { publisher: publisher.name.clone(), index: publisher.index.clone(), projects })
 }
 
-/// Whether a publisher whose conditions are met covers this very upload, and no restriction keeps it from that.
-fn allows(publisher: &Publisher, rules: &Rules, claims: &VerifiedClaims, asked: &Asked) -> bool {
-    publisher.index == asked.index
-        && publisher.projects.contain(&asked.project)
-        && publisher.versions.contain(&asked.version)
-        && publisher.conditions.iter().all(|condition| tag_is_version(condition, claims, asked))
-        && rules
-            .restrictions_on(&asked.index, &asked.project)
-            .all(|restriction| restriction.admits(&publisher.name))
+/// Why a publisher gives nothing whose every project is reserved.
+fn reserved_for_others(publisher: &Publisher, rules: &Rules) -> Obstacle {
+    let closed = rules.restrictions().iter().filter(|restriction| {
+        let about = |pattern: &ProjectPattern| match pattern {
+            ProjectPattern::Exact(name) => restriction.covers(&publisher.index, name),
+            ProjectPattern::Glob(_) => false,
+        };
+        let Projects::These(patterns) = &publisher.projects else { return false };
+        !restriction.admits(&publisher.name) && patterns.iter().any(about)
+    });
+    Obstacle::reserved(None, closed)
 }
 
-fn tag_is_version(condition: &Condition, claims: &VerifiedClaims, asked: &Asked) -> bool {
-    let Expected::VersionTag(template) = &condition.expected else { return true };
-    let tagged = claims.fact(&condition.key).and_then(|tag| template.version(tag));
-    tagged.is_some_and(|version| version == asked.version)
-}
-
-fn try_publisher(publisher: &Publisher, claims: &VerifiedClaims, now: Timestamp) -> Trial {
+fn try_publisher(
+    publisher: &Publisher,
+    rules: &Rules,
+    claims: &VerifiedClaims,
+    asked: Option<&Asked>,
+    now: Timestamp,
+) -> Trial {
+    let written = publisher.conditions.iter().map(|condition| check(condition, claims, false));
+    let implied = publisher.implied.iter().map(|condition| check(condition, claims, true));
     Trial {
         publisher: publisher.name.clone(),
         index: publisher.index.clone(),
-        expired: publisher.expires.filter(|expires| *expires <= now),
-        checks: publisher.all_conditions().map(|condition| check(condition, claims)).collect(),
+        checks: written.chain(implied).collect(),
+        obstacles: Obstacle::all(publisher, rules, claims, asked, now),
     }
 }
 
-fn check(condition: &Condition, claims: &VerifiedClaims) -> Check {
+fn check(condition: &Condition, claims: &VerifiedClaims, implied: bool) -> Check {
     let (met, found) = match condition.source {
         Source::Fact => {
             let found = claims.fact(&condition.key);
@@ -161,5 +167,7 @@ fn check(condition: &Condition, claims: &VerifiedClaims) -> Check {
             (condition.expected.claim_meets(found), found.map(ToString::to_string))
         }
     };
-    Check { condition: condition.clone(), found, met }
+    let wants_ref = found.is_none() && !met && matches!(&*condition.key, "tag" | "branch");
+    let run_ref = claims.fact("ref").filter(|_| wants_ref).map(str::to_owned);
+    Check { condition: condition.clone(), found, met, implied, run_ref }
 }

@@ -97,7 +97,9 @@ impl JsonPattern {
 impl fmt::Display for JsonPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Text(pattern) => pattern.fmt(f),
+            // With its quotes: `"7"` is another value than `7`.
+            Self::Text(TextPattern::Exact(text)) => write!(f, "`\"{}\"`", printable(text)),
+            Self::Text(TextPattern::Glob(glob)) => write!(f, "`\"{}\"` (glob)", printable(glob.as_str())),
             Self::Integer(number) => write!(f, "`{number}`"),
             Self::Bool(value) => write!(f, "`{value}`"),
         }
@@ -151,6 +153,11 @@ impl VersionTag {
         // PEP 440 itself allows a leading `v` and white space; in a tag only the template may add text.
         let plain = version.bytes().next().is_some_and(|b| b.is_ascii_digit()) && !version.contains(' ');
         if plain { version.parse().ok() } else { None }
+    }
+
+    /// The tag that spells a version.
+    pub fn tag_of(&self, version: &Version) -> String {
+        format!("{}{version}{}", self.prefix, self.suffix)
     }
 }
 

@@ -222,8 +222,8 @@ fn the_nearest_publisher_comes_first_and_says_what_is_missing() {
     let decision = survey(&rules([far, near]), &identity, None, NOW);
     assert!(decision.trail[0].identity_proved());
     assert!(!decision.trail[1].identity_proved());
-    insta::assert_snapshot!(decision.trail[0], @"publisher `z-near`: workflow is `release.yaml`, expected `release.yml` (`.yml` and `.yaml` are different files); the token says nothing about environment, expected `pypi` (give the job this environment)");
-    insta::assert_snapshot!(decision.trail[1], @"publisher `a-far`: repository is `acme/billing`, expected `other/thing`; workflow is `release.yaml`, expected `release.yml` (`.yml` and `.yaml` are different files)");
+    insta::assert_snapshot!(decision.trail[0], @r#"publisher `z-near`: workflow is `release.yaml`, expected `release.yml` (`.yml` and `.yaml` are different files: rename the file to `release.yml`; or write workflow = ["release.yml", "release.yaml"] in the publisher); the token says nothing about environment, expected `pypi` (give the job this environment: `environment: pypi`; or remove `environment` from the publisher, so that any job of the workflow may publish)"#);
+    insta::assert_snapshot!(decision.trail[1], @r#"publisher `a-far`: repository is `acme/billing`, expected `other/thing` (this is another repository: publish from `other/thing`; or add a publisher with repository = "acme/billing", if it is trusted); workflow is `release.yaml`, expected `release.yml` (`.yml` and `.yaml` are different files: rename the file to `release.yml`; or write workflow = ["release.yml", "release.yaml"] in the publisher)"#);
 }
 
 #[test]
@@ -287,6 +287,8 @@ fn a_reserved_project_is_granted_by_nobody_else() {
         let decision = decide(&rules, &matching(), Some(&asked), NOW);
         assert_eq!(decision.permit.is_some(), allowed, "{name}");
         assert_eq!(decision.grants.is_empty(), !allowed, "a token that could do nothing is not minted");
+        let minted = decide(&rules, &matching(), None, NOW);
+        assert_eq!(minted.trail[0].grants(), allowed, "the trail says the same");
     }
     reserved.index = "stage".parse().unwrap();
     let elsewhere = Rules::new(vec![publisher("other")], vec![reserved]);
@@ -359,6 +361,20 @@ proptest! {
         turned.reverse();
         let reordered = decide(&rules(turned), &identity, Some(&asked), NOW).permit;
         prop_assert_eq!(all, reordered.is_some());
+    }
+
+    /// What is explained is what was decided.
+    #[test]
+    fn the_trail_and_the_verdict_agree(
+        publishers in proptest::collection::vec(any_publisher(), 0..8),
+        repository in "[xy]", workflow in "[xy]", project in "[ab]{1,2}", ask in any::<bool>(),
+    ) {
+        let identity = claims(&[("repository", &repository), ("workflow", &workflow)]);
+        let asked = ask.then(|| upload(&project, "1"));
+        let decision = decide(&rules(publishers), &identity, asked.as_ref(), NOW);
+        let allowed = if ask { decision.permit.is_some() } else { !decision.grants.is_empty() };
+        prop_assert_eq!(allowed, decision.trail.iter().any(Trial::grants));
+        prop_assert!(decision.trail.iter().all(|trial| trial.grants() == trial.misses().next().is_none()));
     }
 
     #[test]

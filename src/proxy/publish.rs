@@ -76,7 +76,7 @@ impl Upstream {
     }
 
     /// What to show this time.
-    async fn credential(&self) -> Result<Shown, UpstreamError> {
+    pub(super) async fn credential(&self) -> Result<Shown, UpstreamError> {
         Ok(match &self.settings().credential {
             UpstreamCredential::Nothing => Shown::nothing(),
             UpstreamCredential::Field(name, value) => Shown::field(name, value),

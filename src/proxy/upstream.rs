@@ -1,5 +1,7 @@
 //! One index server: requests go to it as they came, or, with a [`Permit`], as a guarded upload.
 
+mod probe;
+
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +19,8 @@ use super::{IndexRoute, PushCommand, UpstreamError};
 use crate::clock::Clock;
 use crate::names::UpstreamName;
 use crate::upload::Upload;
+
+pub use self::probe::{Probe, ProbedCredential};
 
 /// What an index server is, where that changes what it must be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,6 +8,7 @@ mod architecture;
 mod clients;
 mod docs;
 mod exchange;
+mod explain;
 mod hostile;
 mod keys;
 mod limits;

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, HOST, USER_AGENT};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, DATE, HOST, USER_AGENT,
+};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -16,6 +18,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::FetchError;
+use crate::clock::Timestamp;
 use crate::oidc::url::HttpsUrl;
 use crate::tls::TlsRoots;
 
@@ -23,6 +26,8 @@ use crate::tls::TlsRoots;
 pub(super) struct Answer {
     pub body: Bytes,
     pub max_age: Option<Duration>,
+    /// The server's time.
+    pub date: Option<Timestamp>,
 }
 
 /// Gets a document of at most `limit` bytes.
@@ -34,6 +39,7 @@ pub(super) async fn get(url: &HttpsUrl, roots: &TlsRoots, limit: usize) -> Resul
     let response = sender.send_request(request(url)?).await.map_err(broken)?;
     check_head(url, &response)?;
     let max_age = max_age(response.headers());
+    let date = response.headers().get(DATE).and_then(|date| Timestamp::from_http_date(date.to_str().ok()?));
     let body = Limited::new(response.into_body(), limit).collect().await.map_err(|error| {
         if error.is::<LengthLimitError>() {
             FetchError::Long(url.to_string())
@@ -41,7 +47,7 @@ pub(super) async fn get(url: &HttpsUrl, roots: &TlsRoots, limit: usize) -> Resul
             FetchError::Exchange(url.authority(), error)
         }
     })?;
-    Ok(Answer { body: body.to_bytes(), max_age })
+    Ok(Answer { body: body.to_bytes(), max_age, date })
 }
 
 /// Drives a connection until it goes out of scope, however the exchange ends.
