@@ -11,6 +11,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use http_body_util::BodyExt;
 use hyper::ext::ReasonPhrase;
+use indexgate::clock::Timestamp;
 use indexgate::config::{ConfigError, Settings, load};
 use indexgate::oidc::Preset;
 use indexgate::proxy::{ExchangeRefusal, Refusal, UpstreamError, exchange_refused, refused};
@@ -32,6 +33,7 @@ fn the_configuration_files_load() {
     for name in ["minimal.toml", "full.toml"] {
         let settings = loads(&read(&format!("config/{name}"))).unwrap_or_else(|error| panic!("{error}"));
         assert!(!settings.publishers.is_empty() && !settings.indexes.is_empty(), "{name}");
+        settings.run_tests(Timestamp(1_767_225_000)).unwrap_or_else(|error| panic!("{error}"));
     }
 }
 
@@ -151,6 +153,7 @@ fn write_named_files(folder: &TempDir, text: &str) {
             "certificate_file" => fs::read(authority.certificate_file()).unwrap(),
             "key_file" if text.contains("certificate_file") => fs::read(authority.key_file()).unwrap(),
             "jwks_file" => fs::read(root().join("config/jenkins.jwks.json")).unwrap(),
+            "claims_file" => fs::read(root().join("config/billing-v1.2.0.json")).unwrap(),
             _ => b"correct horse battery staple\n".to_vec(),
         };
         let path = folder.path().join(name);

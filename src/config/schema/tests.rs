@@ -35,6 +35,7 @@ key_file = "token.key"
 previous_key_files = []
 [store]
 url = "sqlite:indexgate.db"
+keep_decisions = "7d"
 [audit]
 file = "-"
 [errors]
@@ -151,6 +152,22 @@ name = "billing-core"
 only = ["billing-release"]
 passwords = "refuse"
 passwords_from = 2027-01-15T00:00:00Z
+
+[[test]]
+name = "a look-alike is refused"
+issuer = "jenkins"
+claims_file = "claims.json"
+with = { build_job = "release/other" }
+without = ["flag"]
+upload = { index = "prod", project = "legacy", version = "1.0" }
+expect = "refuse"
+because = "build_job"
+[[test]]
+name = "the job may publish"
+issuer = "jenkins"
+claims_file = "claims.json"
+expect = "allow"
+publisher = "legacy"
 "#;
 
 /// RFC 7517, appendix A.1.
@@ -179,6 +196,7 @@ fn folder() -> TempDir {
     write("key.pem", &certified.signing_key.serialize_pem());
     write("secret", "hunter2\n");
     write("jwks.json", JWKS);
+    write("claims.json", r#"{"build_job": "release/legacy", "number": 1, "flag": true, "node": "m"}"#);
     fs::create_dir(folder.path().join("publishers.d")).unwrap();
     write("publishers.d/other.toml", RULES);
     folder

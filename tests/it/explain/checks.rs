@@ -1,15 +1,16 @@
 //! `indexgate check`: exit codes, tests, warnings, and what it finds online.
 
 use std::fs;
-use std::process::Output;
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use serde_json::json;
 
 use super::{contains_all, indexgate, stage, stderr, stdout};
 use crate::support::claims::Claims;
-use crate::support::gateway::Gateway;
+use crate::support::gateway::{Gateway, binary};
 use crate::support::issuer::{Endpoint, Fault, Issuer};
+use crate::support::process::Server;
 use crate::support::pypiserver::Pypiserver;
 use crate::support::python::Python;
 use crate::support::stage::Stage;
@@ -70,9 +71,12 @@ fn tests_of_rules_pass_or_keep_the_configuration_from_being_served() {
         ],
     );
     // The same configuration is not served either.
-    let served = indexgate(&stage.gateway, &["serve"]);
-    code(&served, 1);
-    contains_all(&stderr(&served), &["expected allow, got refuse"]);
+    let mut command = Command::new(binary());
+    command.arg("serve").arg("--config").arg(stage.gateway.config_file());
+    let served = Server::spawn("indexgate", &mut command)
+        .wait_until("listening", |log| log.contains("listening on http"))
+        .expect_err("a test fails");
+    contains_all(&served, &["exit status: 1", "expected allow, got refuse"]);
 }
 
 #[test]

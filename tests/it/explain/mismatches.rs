@@ -228,11 +228,12 @@ fn a_stranger_learns_nothing_of_the_rules_and_the_administrator_learns_why() {
     );
     // The repository was renamed.
     check(
-        Claims::github().repository("acme/gadget", "887766", "4411"),
-        &["`acme/gadget`"],
+        Claims::github().repository("acme/watchings", "887766", "4411"),
+        &["`acme/watchings`"],
         &[
+            "publisher widget-github (index prod): nearest",
             "the id is the right one, so it was renamed or moved",
-            "write repository = \"acme/gadget\" in the publisher",
+            "write repository = \"acme/watchings\" in the publisher",
         ],
     );
     // Nobody ever named it: here is what to add.
