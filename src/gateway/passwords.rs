@@ -11,7 +11,7 @@ use super::{Gateway, Setup, Story};
 use crate::policy::Passwords;
 use crate::proxy::{
     Arriving, Body, Caller, DevpiIndex, FORM_START, IndexRoute, PushCommand, Refusal, Route, Upstream,
-    UpstreamError, UpstreamKind, Write, classify, is_form,
+    UpstreamError, Write, classify, is_form,
 };
 
 /// The largest JSON command that is read to see where it goes.
@@ -40,12 +40,14 @@ impl Gateway {
         match route {
             Route::Upload(index) => {
                 story.relayed_upload(&index.index);
-                let by_path_alone = closed.as_ref().is_none_or(Closed::tells_indexes_by_path);
-                if self.depends_on_project(index) || !by_path_alone {
+                if self.depends_on_project(index) {
                     return self.inspected(index, head, body, caller, story).await;
                 }
                 if index.passwords == Passwords::Refuse {
                     return Err(no_passwords(index, None));
+                }
+                if closed.as_ref().is_some_and(|closed| !closed.tells_the_index(head)) {
+                    return self.inspected(index, head, body, caller, story).await;
                 }
             }
             Route::AlmostUpload(index) if self.watches(index) => {
@@ -113,8 +115,7 @@ impl Gateway {
         mut body: Arriving,
         caller: &Caller,
     ) -> Result<Response<Body>, Refusal> {
-        let settings = closed.upstream.settings();
-        match classify(settings.kind, &head.method, settings.path_within(head.uri.path())) {
+        match closed.classify(head) {
             Write::Nothing | Write::Login => {}
             Write::UploadOrPush(index) => {
                 closed.check_open(index)?;
@@ -152,9 +153,14 @@ impl Gateway {
 }
 
 impl Closed<'_> {
-    /// Whether an upload to the path of an open index cannot end up in a closed one.
-    fn tells_indexes_by_path(&self) -> bool {
-        self.upstream.settings().kind == UpstreamKind::Devpi
+    fn classify<'a>(&self, head: &'a request::Parts) -> Write<'a> {
+        let settings = self.upstream.settings();
+        classify(settings.kind, &head.method, settings.path_within(head.uri.path()))
+    }
+
+    /// Whether the path of an upload leads into one index for certain, whatever the body says.
+    fn tells_the_index(&self, head: &request::Parts) -> bool {
+        matches!(self.classify(head), Write::UploadOrPush(_))
     }
 
     fn check_open(&self, index: DevpiIndex<'_>) -> Result<(), Refusal> {
