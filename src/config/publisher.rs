@@ -34,7 +34,7 @@ pub fn publisher(
         .map(|value| value.choice(&[("enforce", Mode::Enforce), ("observe", Mode::Observe)]));
     let claims = table.get("claims");
     // The keys of every preset, so that one of another issuer is told from one that does not exist.
-    let keys: Vec<(&'static str, Value<'_>)> =
+    let mut keys: Vec<(&'static str, Value<'_>)> =
         Preset::publisher_keys().iter().copied().filter_map(|key| Some((key, table.get(key)?))).collect();
     let started = Started {
         events: table.get("events"),
@@ -42,6 +42,8 @@ pub fn publisher(
         protected: table.get("protected"),
     };
     let issuer = issuer?;
+    // As the preset lists them: who it is before what it does.
+    keys.sort_by_key(|(key, _)| issuer.preset.rule_keys.iter().position(|known| known.key == *key));
 
     let mut conditions: Vec<Condition> =
         keys.iter().filter_map(|(key, value)| fact_condition(key, value, issuer)).collect();

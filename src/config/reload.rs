@@ -185,6 +185,7 @@ impl Source {
         }
         let settings = settings.and_then(|settings| {
             self.check_change(running, &settings)?;
+            settings.run_tests(self.clock.now())?;
             Ok(settings)
         });
         let settings = match settings {

@@ -506,7 +506,7 @@ fn a_publisher_can_narrow_events_refs_versions_and_workflows() {
         "job_workflow = \"acme/shared/.github/workflows/publish.yml\"\nevents = [\"push\"]",
     ));
     let keys: Vec<&str> = settings.publishers[0].all_conditions().map(|condition| &*condition.key).collect();
-    assert_eq!(keys, ["job_workflow", "repository", "workflow", "event"]);
+    assert_eq!(keys, ["repository", "workflow", "job_workflow", "event"]);
 }
 
 #[test]

@@ -279,7 +279,7 @@ fn a_token_of_one_index_is_for_no_other() {
     let job = scene.job();
     let nothing = scene.post("/_/indexgate/closed/mint-token", &json!({"token": job}));
     let words = check_refused(&nothing, 422, PROBLEM, "invalid-publisher");
-    assert!(words.contains("`closed`") && words.contains("`dev`, `prod`"), "{words}");
+    assert!(words.contains("`closed`") && words.contains("`dev` or `prod`"), "{words}");
     // Refused where it gives nothing, it is still good where it does.
     assert_eq!(scene.post("/_/indexgate/dev/mint-token", &json!({"token": job})).status, 200);
 }
@@ -440,10 +440,10 @@ fn check_answers_about_one_upload() {
     assert_eq!(ask("prod", "Acme_Widget", "1.2")["allowed"], true, "names and versions mean what they mean");
     assert_eq!(ask("dev", "acme-other", "7")["allowed"], true);
     for (index, project, version, said) in [
-        ("prod", "acme-other", "1.2.0", "add `acme-other` to the projects of publisher `widget-prod`"),
-        ("prod", "acme-widget", "1.3.0", "for tag `v1.2.0`"),
-        ("closed", "acme-widget", "1.2.0", "not for index `closed`"),
-        ("nowhere", "acme-widget", "1.2.0", "not for index `nowhere`"),
+        ("prod", "acme-other", "1.2.0", "add \"acme-other\" to `projects` of the publisher"),
+        ("prod", "acme-widget", "1.3.0", "the version of tag `v1.2.0`"),
+        ("closed", "acme-widget", "1.2.0", "index is `closed`, expected"),
+        ("nowhere", "acme-widget", "1.2.0", "index is `nowhere`, expected"),
     ] {
         let verdict = ask(index, project, version);
         assert_eq!(verdict["allowed"], false, "{verdict}");

@@ -198,6 +198,20 @@ fn a_broken_file_changes_nothing_and_every_problem_is_told() {
 }
 
 #[test]
+fn rules_that_fail_their_own_tests_do_not_come_into_force() {
+    let scene = Scene::new();
+    let claims = scene.stage.gateway.directory().join("release.json");
+    fs::write(&claims, Claims::github().payload(serde_json::json!({"jti": "1"})).to_string()).unwrap();
+    let test = "[[test]]\nname = \"the release may be published\"\nissuer = \"github\"\n\
+                claims_file = \"release.json\"\nexpect = \"allow\"\n\n[[upstream]]";
+    scene.replace("[[upstream]]", test);
+    scene.reload();
+    scene.replace("workflow = \"release.yml\"", "workflow = \"other.yml\"");
+    scene.reload_is_refused(&["the release may be published", "other.yml"]);
+    assert_eq!(scene.mint(), 200, "the rules that passed serve on");
+}
+
+#[test]
 fn what_needs_a_restart_is_refused_by_name() {
     let scene = Scene::new();
     let good = scene.config();

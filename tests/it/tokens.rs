@@ -343,7 +343,14 @@ fn a_token_is_for_its_projects_its_version_and_its_index() {
         let answer = scene.refuses(project, &request, 403);
         assert!(answer.reason.contains(&format!("`{project}`")), "{answer}");
         told.push(
-            answer.reason.split(" (reference").next().unwrap().replace(&format!("`{project}`"), "PROJECT"),
+            answer
+                .reason
+                .split(" (reference")
+                .next()
+                .unwrap()
+                .replace(&format!("`{project}`"), "PROJECT")
+                .replace(&format!("\"{project}\""), "PROJECT")
+                .replace(&format!(" {project} "), " PROJECT "),
         );
     }
     // Nobody learns from the words which of them the index has.
