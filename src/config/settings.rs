@@ -2,18 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use tokio::runtime::Handle;
 
 use super::issuer::IssuerSettings;
+use super::listen::{ListenSettings, read_listen};
 use super::places::Places;
 use super::reader::{Table, Value};
 use super::rule_test::PlacedTest;
+use super::sections::{LimitKeys, StoreSection, TokenSection, read_audit, read_detail, read_store};
 use super::{secrets, upstream};
 use crate::clock::Clock;
 use crate::gateway::{Door, Issuer, Limits, Setup};
@@ -24,7 +24,6 @@ use crate::proxy::{IndexRoute, Routes, UpstreamSettings};
 use crate::store::Location;
 use crate::tls::TlsIdentity;
 use crate::token::{KeyFileError, TokenKeys, Tokens};
-use crate::upload::UploadLimits;
 
 /// A configuration, checked: whole, and ready to be started.
 #[derive(Debug)]
@@ -73,19 +72,6 @@ pub struct Settings {
     pub(super) places: Places,
 }
 
-/// `[listen]`
-#[derive(Debug)]
-pub struct ListenSettings {
-    /// Where to listen.
-    pub address: SocketAddr,
-    /// How to prove who we are, if TLS ends here.
-    pub tls: Option<TlsIdentity>,
-    /// Whose `X-Forwarded-*` is believed.
-    pub trusted_proxies: Vec<IpNet>,
-    /// How long a request's head may take.
-    pub header_timeout: Duration,
-}
-
 /// Why a checked configuration could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -101,8 +87,6 @@ pub enum StartError {
     #[error(transparent)]
     Key(#[from] KeyFileError),
 }
-
-pub(super) const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Reads what stands outside the rules.
 pub(super) fn settings(table: &Table<'_>) -> Option<Settings> {
@@ -193,192 +177,6 @@ fn public_origin(value: &Value<'_>) -> Option<String> {
                 "write https://host or https://host:port, without a path",
             );
             None
-        }
-    }
-}
-
-fn read_listen(table: &Table<'_>, header_timeout: Duration) -> Option<ListenSettings> {
-    table.not_yet(&["admin"]);
-    let address = table.require("address", "address = \"0.0.0.0:8080\"");
-    let address =
-        address.and_then(|address| address.parsed("write address and port, as in \"0.0.0.0:8080\""));
-    let tls = table.get("tls").map(|tls| read_tls(&tls));
-    let proxies = table
-        .get("trusted_proxies")
-        .map(|list| list.any_items().iter().map(network).collect::<Option<Vec<_>>>());
-    Some(ListenSettings {
-        address: address?,
-        tls: tls.map_or(Some(None), |tls| tls.map(Some))?,
-        trusted_proxies: proxies.unwrap_or_else(|| Some(Vec::new()))?,
-        header_timeout,
-    })
-}
-
-fn network(value: &Value<'_>) -> Option<IpNet> {
-    let text = value.text()?;
-    let address = || text.parse::<std::net::IpAddr>().ok().map(IpNet::from);
-    let network = text.parse::<IpNet>().ok().or_else(address);
-    if network.is_none() {
-        value.problem(
-            format!("`{text}` is no network"),
-            "write an address with its prefix length, as in \"10.0.0.0/8\"",
-        );
-    }
-    network
-}
-
-fn read_tls(value: &Value<'_>) -> Option<TlsIdentity> {
-    let table = value.table("tls")?;
-    let certificate = table.require("certificate_file", "certificate_file = \"tls/cert.pem\"");
-    let certificate = certificate.and_then(|file| secrets::file(&file));
-    let key =
-        table.require("key_file", "key_file = \"tls/key.pem\"").and_then(|file| secrets::private_file(&file));
-    table.finish();
-    let identity = TlsIdentity::from_pem(&certificate?, &key?);
-    let fix = "name a PEM file with the certificate and its chain, and one with its private key";
-    identity.map_err(|error| value.problem(error.to_string(), fix)).ok()
-}
-
-struct StoreSection {
-    location: Location,
-    keep_decisions: Duration,
-}
-
-impl Default for StoreSection {
-    fn default() -> Self {
-        Self { location: Location::File("indexgate.db".into()), keep_decisions: 30 * DAY }
-    }
-}
-
-const DAY: Duration = Duration::from_secs(24 * 3600);
-
-fn read_store(table: &Table<'_>) -> Option<StoreSection> {
-    let default = StoreSection::default();
-    let location = table.get("url").map_or(Some(default.location), |url| location(&url));
-    let keep = table.get("keep_decisions").map(|value| value.duration(Duration::ZERO, 3660 * DAY));
-    Some(StoreSection { location: location?, keep_decisions: keep.unwrap_or(Some(default.keep_decisions))? })
-}
-
-fn location(url: &Value<'_>) -> Option<Location> {
-    let text = url.text()?;
-    match text.split_once(':') {
-        Some(("memory", "")) => Some(Location::Memory),
-        Some(("sqlite", path)) if !path.is_empty() => Some(Location::File(path.into())),
-        Some(("postgres" | "postgresql", _)) => {
-            url.problem(
-                "PostgreSQL is not supported by this version of indexgate",
-                "write \"sqlite:indexgate.db\"",
-            );
-            None
-        }
-        _ => {
-            url.problem(format!("`{text}` names no store"), "write \"sqlite:indexgate.db\" or \"memory:\"");
-            None
-        }
-    }
-}
-
-fn read_audit(table: &Table<'_>) -> Option<Destination> {
-    match table.get("file") {
-        None => Some(Destination::Stdout),
-        Some(file) if file.raw().as_str() == Some("-") => Some(Destination::Stdout),
-        Some(file) => secrets::path(&file).map(Destination::File),
-    }
-}
-
-fn read_detail(table: &Table<'_>) -> Option<Detail> {
-    let words = [("graded", Detail::Graded), ("minimal", Detail::Minimal), ("full", Detail::Full)];
-    table.get("detail").map_or_else(|| Some(Detail::default()), |detail| detail.choice(&words))
-}
-
-struct TokenSection {
-    lifetime: Duration,
-    key: PathBuf,
-    previous: Vec<PathBuf>,
-}
-
-impl Default for TokenSection {
-    fn default() -> Self {
-        Self { lifetime: Self::LEAST, key: "token.key".into(), previous: Vec::new() }
-    }
-}
-
-impl TokenSection {
-    /// PEP 807: not less than 15 minutes, not more than 6 hours.
-    const LEAST: Duration = Duration::from_secs(15 * 60);
-    const MOST: Duration = Duration::from_secs(6 * 3600);
-
-    fn read(table: &Table<'_>) -> Self {
-        let default = Self::default();
-        let lifetime = table.get("lifetime").and_then(|value| value.duration(Self::LEAST, Self::MOST));
-        let key = table.get("key_file").and_then(|file| key_path(&file));
-        let previous = table.get("previous_key_files");
-        let previous = previous.map(|list| list.any_items().iter().filter_map(key_path).collect());
-        Self {
-            lifetime: lifetime.unwrap_or(default.lifetime),
-            key: key.unwrap_or(default.key),
-            previous: previous.unwrap_or_default(),
-        }
-    }
-}
-
-/// A key file: under the state folder if it is relative.
-fn key_path(value: &Value<'_>) -> Option<PathBuf> {
-    secrets::expanded(value)
-}
-
-/// `[limits]`, each with its default.
-struct LimitKeys {
-    limits: Limits,
-    header_timeout: Duration,
-    upstream_timeout: Duration,
-}
-
-impl LimitKeys {
-    fn read(table: &Table<'_>) -> Self {
-        let mut keys = Self {
-            limits: Limits {
-                upload: UploadLimits::default(),
-                body_pause: Duration::from_secs(60),
-                mint_per_minute: 120,
-            },
-            header_timeout: Duration::from_secs(10),
-            upstream_timeout: UPSTREAM_TIMEOUT,
-        };
-        if let Some(section) = table.get("limits").and_then(|value| value.table("[limits]")) {
-            keys.override_from(&section);
-            section.finish();
-        }
-        keys
-    }
-
-    fn override_from(&mut self, table: &Table<'_>) {
-        let seconds = Duration::from_secs;
-        let duration = |key, most| table.get(key).and_then(|value| value.duration(seconds(1), most));
-        if let Some(size) = table.get("upload_size").and_then(|value| value.size()) {
-            self.limits.upload.size = size;
-        }
-        if let Some(size) = table.get("spool_memory").and_then(|value| value.size()) {
-            self.limits.upload.spool_memory = usize::try_from(size).unwrap_or(usize::MAX);
-        }
-        if let Some(timeout) = duration("header_timeout", seconds(300)) {
-            self.header_timeout = timeout;
-        }
-        if let Some(timeout) = duration("body_timeout", seconds(3600)) {
-            self.limits.body_pause = timeout;
-        }
-        if let Some(timeout) = duration("upstream_timeout", seconds(3600)) {
-            self.upstream_timeout = timeout;
-        }
-        if let Some(value) = table.get("mint_per_minute") {
-            match value.integer().map(u32::try_from) {
-                Some(Ok(number)) if number > 0 => self.limits.mint_per_minute = number,
-                Some(_) => value.problem(
-                    "this must be at least 1",
-                    "write how many exchanges one address may make a minute",
-                ),
-                None => {}
-            }
         }
     }
 }
