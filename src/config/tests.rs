@@ -184,6 +184,7 @@ fn a_plain_text_is_exact_and_a_pattern_is_written_as_one() {
     check(&whole().replace("\"release.yml\"", "\"release?.yml\""), &["{ glob = \"release?.yml\" }"]);
     check(&whole().replace("\"Billing_Core\"", "\"billing-*\""), &["{ glob = \"billing-*\" }"]);
     check(&with_publisher("tag = { glob = \"v**\" }"), &["`**` stands for whole segments"]);
+    check(&with_publisher("tag = { glob = \"[0-9]*\" }"), &["there are no classes", "a list of patterns"]);
     assert!(problems(&with_publisher("tag = { globb = \"v*\" }")).contains("did you mean `glob`?"));
     loaded(&with_publisher("tag = { glob = \"v*\" }"));
     loaded(&with_publisher("tag = \"v{version}\""));

@@ -24,6 +24,11 @@ pub enum BadGlob {
     /// Nothing, or nothing between two slashes.
     #[error("a glob has no empty segment; remove the extra `/`")]
     EmptySegment,
+    /// A character that means something in other glob languages.
+    #[error(
+        "`{0}` has no meaning here: there are no classes, alternatives or escapes; write a list of patterns instead"
+    )]
+    OtherLanguage(char),
     /// `**` next to other text.
     #[error("`**` stands for whole segments and must stand alone between slashes, as in `group/**/*`")]
     PartialDoubleStar,
@@ -33,6 +38,9 @@ impl std::str::FromStr for Glob {
     type Err = BadGlob;
 
     fn from_str(text: &str) -> Result<Self, BadGlob> {
+        if let Some(foreign) = text.chars().find(|c| matches!(c, '[' | ']' | '{' | '}' | '\\')) {
+            return Err(BadGlob::OtherLanguage(foreign));
+        }
         for segment in text.split('/') {
             if segment.is_empty() {
                 return Err(BadGlob::EmptySegment);
@@ -173,7 +181,7 @@ mod tests {
     fn everything_else_is_literal() {
         check("own.lib", &["own.lib"], &["ownXlib"]);
         check("refs/heads/main|x", &["refs/heads/main|x"], &["refs/heads/main"]);
-        check("[ab]", &["[ab]"], &["a"]);
+        check("!x", &["!x"], &["y"]);
     }
 
     #[test]
@@ -192,6 +200,9 @@ mod tests {
             ("a/", BadGlob::EmptySegment),
             ("a**", BadGlob::PartialDoubleStar),
             ("x/**y", BadGlob::PartialDoubleStar),
+            ("[0-9]*", BadGlob::OtherLanguage('[')),
+            ("v{1,2}", BadGlob::OtherLanguage('{')),
+            ("a\\*", BadGlob::OtherLanguage('\\')),
         ] {
             assert_eq!(text.parse::<Glob>().unwrap_err(), problem, "{text}");
         }
