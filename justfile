@@ -34,9 +34,13 @@ deny:
 fuzz NAME:
     cargo +nightly fuzz run {{NAME}}
 
-# Measurements.
-bench *FILTER:
-    cargo bench --locked {{FILTER}}
+# What rules cost to load, to hold and to decide, with 100, 10,000 and 1,000,000 publishers; needs 4 GB of memory.
+bench:
+    cargo bench --locked --bench rules
+
+# Does memory stay flat while MEGABYTES pass each way?
+soak MEGABYTES="2048":
+    cargo run --locked --release --example soak -- {{MEGABYTES}}
 
 # Exactly what CI runs.
 ci:
