@@ -243,18 +243,18 @@ impl Audit {
         let mut text = serde_json::to_string(record).map_err(|_| NotWritten)?;
         text.push('\n');
         let (written, answer) = oneshot::channel();
-        let line = Line { text, written };
-        if !self.is_writing() {
-            // It is written if writing becomes possible again; the log has it in any case.
-            tracing::error!(line = line.text.trim_end(), "an audit line waits");
+        let line = Line { text: text.clone(), written };
+        if self.is_writing() {
+            let sent = async { self.lines.send(line).await.is_ok() && answer.await == Ok(true) };
+            if timeout(Self::PATIENCE, sent).await == Ok(true) {
+                return Ok(());
+            }
+            self.writing.store(false, Ordering::Relaxed);
+        } else {
             _ = self.lines.try_send(line);
-            return Err(NotWritten);
         }
-        let sent = async { self.lines.send(line).await.is_ok() && answer.await == Ok(true) };
-        if timeout(Self::PATIENCE, sent).await == Ok(true) {
-            return Ok(());
-        }
-        self.writing.store(false, Ordering::Relaxed);
+        // It may still be written, if writing becomes possible again; the log has it in any case.
+        tracing::error!(line = text.trim_end(), "an audit line waits");
         Err(NotWritten)
     }
 }

@@ -1,10 +1,13 @@
 //! What a client gets of an upstream's answer to a guarded upload.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{Response, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::ext::ReasonPhrase;
+use tokio::time::timeout;
 
 use super::UpstreamError;
 use super::body::{Body, whole};
@@ -54,7 +57,8 @@ async fn cleaned(answer: Response<Body>, shown: &Shown) -> Result<Answered, Upst
     }
     // The length is the gateway's to say: the body may have been left out.
     head.headers.remove(CONTENT_LENGTH);
-    let body = match Limited::new(body, LARGEST_ANSWER).collect().await {
+    let body = timeout(LONGEST_ANSWER, Limited::new(body, LARGEST_ANSWER).collect()).await;
+    let body = match body.map_err(|_| UpstreamError::Slow(LONGEST_ANSWER))? {
         Ok(body) => Some(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => None,
         Err(error) => return Err(UpstreamError::Broken(error.to_string())),
@@ -72,6 +76,8 @@ async fn cleaned(answer: Response<Body>, shown: &Shown) -> Result<Answered, Upst
 
 /// Answers to uploads are a line or a page; this much of one is looked at and passed on.
 const LARGEST_ANSWER: usize = 256 * 1024;
+/// And for no longer than this, however steadily it comes.
+const LONGEST_ANSWER: Duration = Duration::from_secs(60);
 
 /// One line of printable ASCII: devpi writes what the client sent into its reason phrase.
 fn one_line(reason: &[u8]) -> Option<ReasonPhrase> {

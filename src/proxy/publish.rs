@@ -111,6 +111,11 @@ impl Upstream {
         }
         let attempt = timeout(LOGIN_TIMEOUT, self.log_in(login)).await;
         let attempt = attempt.unwrap_or(Err(UpstreamError::Slow(LOGIN_TIMEOUT)));
+        // No file was sent yet: whatever went wrong went wrong with the login.
+        let attempt = attempt.map_err(|error| match error {
+            UpstreamError::CredentialRefused(_) | UpstreamError::Login(_) => error,
+            other => UpstreamError::Login(other.to_string()),
+        });
         *failed_at = attempt.is_err().then(|| self.clock.now());
         attempt
     }

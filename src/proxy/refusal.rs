@@ -105,7 +105,7 @@ pub enum Refusal {
         error: UpstreamError,
     },
     /// A thread of ours ended, which no request should be able to cause.
-    #[error("the inspection of the upload failed inside the gateway")]
+    #[error("the request failed inside the gateway; tell its administrator")]
     Internal,
 }
 

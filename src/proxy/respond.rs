@@ -136,12 +136,18 @@ fn public_words(refusal: &Refusal) -> String {
     match refusal {
         Refusal::Store(_) => "the gateway's store is unavailable; try again in a moment".to_owned(),
         Refusal::Audit => "the gateway's audit cannot be written; tell its administrator".to_owned(),
-        Refusal::Upload(error) if error.is_spool_failure() => {
+        Refusal::Upload(error) if error.is_disk_full() => {
             "the gateway has no room to receive the upload; tell its administrator".to_owned()
         }
+        Refusal::Upload(error) if error.is_spool_failure() => {
+            "the gateway cannot keep the upload while it checks it; tell its administrator".to_owned()
+        }
         Refusal::Upstream { error, .. } => match error {
-            UpstreamError::CredentialRefused(_) | UpstreamError::Login(_) => {
+            UpstreamError::CredentialRefused(_) => {
                 "the index refuses the gateway's credential; tell its administrator".to_owned()
+            }
+            UpstreamError::Login(_) => {
+                "the gateway cannot log in to the index; nothing was sent, try again in a moment".to_owned()
             }
             UpstreamError::Slow(_) => {
                 "the index did not answer in time; look whether the file is there".to_owned()
