@@ -1,4 +1,4 @@
-//! What rules cost: reading a configuration, holding it, and deciding, with 100, 10,000 and 1,000,000 publishers.
+//! What rules cost: reading a configuration, holding it, and deciding, with 100 to 1,000,000 publishers.
 //!
 //! `cargo bench --bench rules`. The decision is taken in interleaved rounds over all sizes, so that the ratio between
 //! them means something on a noisy machine; memory is the growth of this process while the configuration is loaded.
@@ -18,7 +18,7 @@ use indexgate::clock::Timestamp;
 use indexgate::config::load;
 use indexgate::policy::{Asked, Rules, VerifiedClaims, decide};
 
-const SIZES: [usize; 3] = [100, 10_000, 1_000_000];
+const SIZES: [usize; 4] = [100, 10_000, 100_000, 1_000_000];
 const ROUNDS: usize = 15;
 const DECISIONS: u32 = 20_000;
 const NOW: Timestamp = Timestamp(1_767_225_000);

@@ -1,7 +1,9 @@
 //! The keys outside the rules, and the step from settings to a gateway that can serve.
 
 use std::collections::BTreeSet;
+use std::fs::DirBuilder;
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -201,7 +203,11 @@ impl Settings {
         background: &Handle,
     ) -> Result<Setup, StartError> {
         let spool = self.state_dir.join("spool");
-        std::fs::create_dir_all(&spool)
+        // For the owner alone: there are keys in it, and the claims of kept decisions.
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&spool)
             .map_err(|source| StartError::Folder { path: spool.clone(), source })?;
         let keys = match running {
             None => TokenKeys::load(&self.token_key, &self.previous_token_keys)?,

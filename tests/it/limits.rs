@@ -500,7 +500,7 @@ fn an_upload_that_cannot_be_spooled_is_refused_before_the_index_hears_of_it() {
     fs::write(&spool, "not a directory").unwrap();
     let answer = scene.publish(&large(1));
     assert!(matches!(answer.status, 503 | 507), "{answer}");
-    assert!(answer.text().contains("no room") && !answer.text().contains("spool"), "{answer}");
+    assert!(answer.text().contains("cannot keep the upload") && !answer.text().contains("spool"), "{answer}");
     assert!(recorder.connections().is_empty());
     assert_eq!(scene.publish(&small()).status, 200);
     fs::remove_file(&spool).unwrap();
