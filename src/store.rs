@@ -237,6 +237,10 @@ fn purge(connection: &Connection, last: &mut Timestamp, now: Timestamp) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     const NOW: Timestamp = Timestamp(1_767_225_000);
@@ -269,24 +273,33 @@ mod tests {
         });
     }
 
-    #[test]
-    fn of_many_threads_on_two_connections_one_wins_each_key() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = Location::File(folder.path().join("store.db"));
-        let stores = [Store::open(&file).unwrap(), Store::open(&file).unwrap()];
-        for round in 0..20 {
-            let wins: usize = thread::scope(|scope| {
-                let racers: Vec<_> = (0..8)
-                    .map(|n| {
-                        scope.spawn({
-                            let store = stores[n % 2].clone();
-                            move || run(store.claim_once([round; 32], LATER, NOW)).unwrap()
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        /// Each thread claims its own list of keys, so that some meet and some do not.
+        #[test]
+        fn of_many_threads_on_two_connections_one_wins_each_key(
+            claims in prop::collection::vec(prop::collection::vec(0..6_u8, 1..12), 2..9),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let file = Location::File(folder.path().join("store.db"));
+            let stores = [Store::open(&file).unwrap(), Store::open(&file).unwrap()];
+            let mut won: Vec<u8> = thread::scope(|scope| {
+                let racers: Vec<_> = claims
+                    .iter()
+                    .zip(stores.iter().cycle())
+                    .map(|(keys, store)| {
+                        scope.spawn(move || {
+                            let wins = |key: &u8| run(store.claim_once([*key; 32], LATER, NOW)).unwrap();
+                            keys.iter().copied().filter(wins).collect::<Vec<_>>()
                         })
                     })
                     .collect();
-                racers.into_iter().map(|racer| usize::from(racer.join().unwrap())).sum()
+                racers.into_iter().flat_map(|racer| racer.join().unwrap()).collect()
             });
-            assert_eq!(wins, 1);
+            won.sort_unstable();
+            let asked: BTreeSet<u8> = claims.iter().flatten().copied().collect();
+            prop_assert_eq!(won, asked.into_iter().collect::<Vec<_>>());
         }
     }
 
